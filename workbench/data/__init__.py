@@ -1,0 +1,1 @@
+"""Videos in: manifests, readers, the frame store, batches of pixels."""

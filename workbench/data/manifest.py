@@ -1,0 +1,195 @@
+"""A data set on disk: which videos, where their tables, pictures and frames lie.
+
+A data set is a folder:
+
+    dataset.json            name, short side of the stored frames, counts, fingerprint
+    videos.parquet          one row per usable video (columns: COLUMNS)
+    segments.parquet        recording, start, stop, label (frames of the recording)
+    problems.json           what could not be used: path, found, advice
+    videos/KEY/             frames.npy (T, H, W, 3) uint8, pts.npy (T,) float64 seconds,
+                            sprite.jpg, and proxy.mp4 where a browser cannot play the file itself
+
+`dataset.json` is written last, so a folder that has it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from workbench.data.video import ClipShape, Segment, Video, VideoSource
+
+COLUMNS = {
+    "key": "folder name below videos/",
+    "path": "absolute path of the original file",
+    "recording": "one real-world take",
+    "camera": "one filming position",
+    "label": "class of the recording, or null",
+    "split": "train, val, test, or null",
+    "tags": "comma-separated",
+    "offset": "frame k of the recording is frame k + offset of the video",
+    "n_frames": "frames that decode",
+    "header_frames": "frames the header claims, or null",
+    "fps": "average, from the container's PTS",
+    "width": "pixels, as shown (rotation applied)",
+    "height": "pixels, as shown",
+    "codec": "video codec",
+    "reader": "which decoder served: decord or pyav",
+    "proxy": "true where proxy.mp4 is what a browser should play",
+    "proxy_pts": "true where proxy_pts.npy holds the proxy's own PTS table",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that cannot be used, or only partly."""
+
+    path: str
+    found: str
+    advice: str
+    usable: bool = False
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """A sheet of thumbnails: thumbnail j shows frame `frames[j]`, row-major, `columns` wide."""
+
+    path: Path
+    width: int
+    height: int
+    columns: int
+    frames: tuple[int, ...] = field(repr=False)
+
+
+class DataSet:
+    """A complete data set, opened for reading; `FileNotFoundError` where there is none."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        about = self.folder / "dataset.json"
+        if not about.is_file():
+            raise FileNotFoundError(
+                f"{self.folder} is not a data set (no dataset.json). "
+                "Make one with: workbench index FOLDER."
+            )
+        self.about: dict = json.loads(about.read_text())
+        self.table: pd.DataFrame = pd.read_parquet(self.folder / "videos.parquet")
+
+    @property
+    def name(self) -> str:
+        """The name given when it was indexed."""
+        return self.about["name"]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the videos, their frames, offsets or labels do."""
+        return self.about["fingerprint"]
+
+    @property
+    def side(self) -> int:
+        """Short side of the stored frames, pixels."""
+        return self.about["side"]
+
+    @cached_property
+    def problems(self) -> list[Problem]:
+        """What could not be used, and what to do about it."""
+        path = self.folder / "problems.json"
+        return [Problem(**p) for p in json.loads(path.read_text())] if path.is_file() else []
+
+    @cached_property
+    def segments(self) -> pd.DataFrame:
+        """Frame-level labels: recording, start, stop, label."""
+        path = self.folder / "segments.parquet"
+        if path.is_file():
+            return pd.read_parquet(path)
+        return pd.DataFrame({"recording": [], "start": [], "stop": [], "label": []})
+
+    @cached_property
+    def videos(self) -> list[Video]:
+        """The usable videos, in the order of the table."""
+        labelled = {
+            str(name): tuple(
+                Segment(int(s.start), int(s.stop), str(s.label)) for s in rows.itertuples()
+            )
+            for name, rows in self.segments.groupby("recording")
+        }
+        return [
+            Video(
+                path=Path(row.path),
+                recording=row.recording,
+                camera=row.camera,
+                label=None if pd.isna(row.label) else row.label,
+                n_frames=int(row.n_frames),
+                fps=float(row.fps),
+                offset=int(row.offset),
+                segments=labelled.get(row.recording, ()),
+                split=None if pd.isna(row.split) else row.split,
+                tags=tuple(t for t in str(row.tags or "").split(",") if t),
+            )
+            for row in self.table.itertuples()
+        ]
+
+    @property
+    def recordings(self) -> list[str]:
+        """Names of the recordings, in order of first appearance."""
+        return list(dict.fromkeys(self.table["recording"]))
+
+    def cameras(self, recording: str) -> list[int]:
+        """The videos (row numbers) of a recording, by camera name."""
+        rows = self.table[self.table["recording"] == recording].sort_values("camera")
+        if rows.empty:
+            raise KeyError(f"no recording {recording!r} in data set {self.name!r}.")
+        return [int(i) for i in rows.index]
+
+    def length(self, recording: str) -> int:
+        """Frames of a recording that every one of its cameras shows, from frame 0."""
+        videos = [self.videos[i] for i in self.cameras(recording)]
+        return max(1, min(v.n_frames - v.offset for v in videos))
+
+    def video_folder(self, video: int) -> Path:
+        """Where the tables, pictures and frames of a video lie."""
+        return self.folder / "videos" / self.table["key"].iloc[video]
+
+    def frames(self, video: int) -> np.ndarray:
+        """(T, H, W, 3) uint8, memory-mapped; short side `side`."""
+        if video not in self._maps:
+            self._maps[video] = np.load(self.video_folder(video) / "frames.npy", mmap_mode="r")
+        return self._maps[video]
+
+    def pts(self, video: int) -> np.ndarray:
+        """(T,) seconds at which each frame of the *original file* is shown."""
+        return np.load(self.video_folder(video) / "pts.npy")
+
+    def playable(self, video: int) -> tuple[Path, np.ndarray]:
+        """The file a browser should play, and its own (T,) PTS table, seconds."""
+        row, folder = self.table.iloc[video], self.video_folder(video)
+        path = folder / "proxy.mp4" if row["proxy"] else Path(row["path"])
+        pts = folder / ("proxy_pts.npy" if row["proxy_pts"] else "pts.npy")
+        return path, np.load(pts)
+
+    def sprite(self, video: int) -> Sprite:
+        """The thumbnails of a video."""
+        folder = self.video_folder(video)
+        about = json.loads((folder / "sprite.json").read_text())
+        return Sprite(
+            folder / "sprite.jpg",
+            about["width"],
+            about["height"],
+            about["columns"],
+            tuple(about["frames"]),
+        )
+
+    def source(self, shape: ClipShape, splits: Sequence[str] | None = None) -> VideoSource:
+        """Clips of this data set; `splits` keeps those named (None keeps all)."""
+        source = VideoSource(self.videos, shape, self.frames)
+        return source if splits is None else source.select(lambda v: v.split in splits)
+
+    @cached_property
+    def _maps(self) -> dict[int, np.ndarray]:
+        return {}

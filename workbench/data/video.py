@@ -1,0 +1,165 @@
+"""What a video is, what a clip of it is, and where clips get their pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from workbench.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Stream = Literal["rgb", "flow", "diff"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Frames [start, stop) of a recording that carry a label."""
+
+    start: int
+    stop: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Video:
+    """One file: a recording seen by a camera.
+
+    Frame k of the recording is frame k + `offset` of this video. `n_frames` is what decodes, not
+    what the header says. `segments` are in frames of the recording.
+    """
+
+    path: Path
+    recording: str
+    camera: str
+    label: str | None
+    n_frames: int
+    fps: float
+    offset: int = 0
+    segments: tuple[Segment, ...] = ()
+    split: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+class ClipShape(Config):
+    """What the encoder eats."""
+
+    length: int = Field(16, ge=1, le=256)
+    """Frames in a clip."""
+    stride: int = Field(2, ge=1, le=64)
+    """Frames from one frame of the clip to the next; 1 takes every frame."""
+    size: int = Field(112, ge=16, le=512)
+    """Side of the square picture, pixels."""
+    stream: Stream = "rgb"
+    """rgb pictures, optical flow, or the absolute difference of successive frames."""
+
+    @property
+    def span(self) -> int:
+        """Frames of video that a clip covers, first to last."""
+        return (self.length - 1) * self.stride + 1
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A reference to pixels, never the pixels. `start` is a frame of the video."""
+
+    video: int
+    start: int
+    length: int
+    stride: int
+    stream: Stream = "rgb"
+
+    @property
+    def frames(self) -> np.ndarray:
+        """The (T,) frame numbers of the video that the clip shows."""
+        return self.start + self.stride * np.arange(self.length)
+
+
+class VideoSource:
+    """Videos, a clip shape, and how to read pixels.
+
+    videos: what may be sampled; an index into this list is "video i".
+    frames: video i -> (n_frames, H, W, 3) uint8, memory-mapped, indexable by frame number.
+    """
+
+    def __init__(
+        self, videos: Sequence[Video], shape: ClipShape, frames: Callable[[int], np.ndarray]
+    ) -> None:
+        self.videos = list(videos)
+        self.shape = shape
+        self.frames = frames
+        names = {name: k for k, name in enumerate(dict.fromkeys(v.recording for v in self.videos))}
+        self._recording = [names[v.recording] for v in self.videos]
+        self._cameras: dict[int, list[int]] = {}
+        for i, r in enumerate(self._recording):
+            self._cameras.setdefault(r, []).append(i)
+
+    def __len__(self) -> int:
+        """How many videos there are."""
+        return len(self.videos)
+
+    def recording_index(self, video: int) -> int:
+        """The number of the recording of a video; cameras of one recording share it."""
+        return self._recording[video]
+
+    def other_cameras(self, video: int) -> list[int]:
+        """The videos of the same recording from other filming positions."""
+        return [i for i in self._cameras[self._recording[video]] if i != video]
+
+    def room(self, video: int) -> int:
+        """The last frame at which a clip may start; negative where the video is too short."""
+        return self.videos[video].n_frames - self._span
+
+    def clip(self, video: int, start: int, stream: Stream | None = None) -> Clip:
+        """The clip of the source's shape that starts at a frame of a video."""
+        s = self.shape
+        if not 0 <= start <= self.room(video):
+            v = self.videos[video]
+            raise ValueError(
+                f"{v.path.name} has {v.n_frames} frames; a clip of {s.length} frames at stride "
+                f"{s.stride} from frame {start} needs {start + self._span}. "
+                "Lower clip.length or clip.stride."
+            )
+        return Clip(video, int(start), s.length, s.stride, stream or s.stream)
+
+    def windows(self, video: int, hop: int) -> list[Clip]:
+        """All complete clips of a video, `hop` frames apart, in order."""
+        return [self.clip(video, k) for k in range(0, self.room(video) + 1, hop)]
+
+    def pixels(self, clip: Clip) -> np.ndarray:
+        """The (T, H, W, 3) uint8 pixels of a clip, at the size they are stored in."""
+        frames = self.frames(clip.video)
+        stop = clip.start + clip.stride * clip.length
+        rgb = frames[clip.start : stop : clip.stride][: clip.length]
+        if clip.stream == "rgb":
+            return np.ascontiguousarray(rgb)
+        if clip.stream == "diff":
+            after = frames[clip.start + 1 : stop + 1 : clip.stride][: clip.length]
+            return np.where(after > rgb, after - rgb, rgb - after)
+        raise ValueError(
+            f"clip of {self.videos[clip.video].path.name} asks for optical flow, which this data "
+            "set does not hold. Use the rgb or diff stream."
+        )
+
+    def select(self, keep: Callable[[Video], bool]) -> VideoSource:
+        """The same source with the videos for which `keep` is true."""
+        kept = [i for i, v in enumerate(self.videos) if keep(v)]
+        return VideoSource(
+            [self.videos[i] for i in kept], self.shape, lambda i: self.frames(kept[i])
+        )
+
+    def reshaped(self, **changes: object) -> VideoSource:
+        """The same videos with another clip shape."""
+        shape = ClipShape.parse({**self.shape.model_dump(), **changes})
+        return VideoSource(self.videos, shape, self.frames)
+
+    @property
+    def _span(self) -> int:
+        return self.shape.span + (self.shape.stream == "diff")  # diff looks one frame ahead
+
+

@@ -1,0 +1,1 @@
+"""Which clips belong together."""

@@ -1,0 +1,1 @@
+"""Pictures of analyses, bound to a selection and a cursor."""

@@ -1,0 +1,41 @@
+"""The only state that views share: what is selected, where the cursor is, what is hovered."""
+
+from __future__ import annotations
+
+import param
+
+
+class Selection(param.Parameterized):
+    """Chosen rows of the embeddings. Views commit once per gesture with `choose`."""
+
+    ids = param.ClassSelector(class_=tuple, default=(), doc="Row numbers of the embeddings' index.")
+    source = param.String(default="", doc="Which view made the choice; it ignores its own echo.")
+
+    def choose(self, ids: tuple[int, ...] | list[int], source: str) -> None:
+        """Replace the selection, in one event."""
+        self.param.update(ids=tuple(int(i) for i in ids), source=source)
+
+
+class Cursor(param.Parameterized):
+    """One moment of one recording, in frames of the recording."""
+
+    recording = param.String(default="")
+    frame = param.Integer(default=0, bounds=(0, None))
+    source = param.String(default="", doc="Which view moved it; it ignores its own echo.")
+
+    def move(self, frame: int, source: str, recording: str | None = None) -> None:
+        """Go to a frame (of another recording, if named), in one event."""
+        here = self.recording if recording is None else recording
+        self.param.update(recording=here, frame=max(0, int(frame)), source=source)
+
+
+class Hover(param.Parameterized):
+    """The row of the embeddings' index under the pointer; -1 for none."""
+
+    id = param.Integer(default=-1)
+
+
+class Filter(param.Parameterized):
+    """Which recordings are shown, as a pandas query over the data set's table ('' shows all)."""
+
+    expr = param.String(default="")

@@ -1,0 +1,62 @@
+"""A workspace: the folder in which data sets, runs and jobs live and processes meet."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.config import closest
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with `data/NAME`, `runs/NAME` and `jobs/NAME`; nothing is made until it is used."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """The folder of data sets."""
+        return self.root / "data"
+
+    @property
+    def runs(self) -> Path:
+        """The folder of runs."""
+        return self.root / "runs"
+
+    @property
+    def jobs(self) -> Path:
+        """The folder of background jobs that are not runs (making the demo, maps, indexing)."""
+        return self.root / "jobs"
+
+    def data_names(self) -> list[str]:
+        """Names of the complete data sets, sorted."""
+        return sorted(p.parent.name for p in self.data.glob("*/dataset.json"))
+
+    def run_names(self) -> list[str]:
+        """Names of the runs, sorted."""
+        return sorted(p.parent.name for p in self.runs.glob("*/config.yaml"))
+
+    def data_folder(self, name: str) -> Path:
+        """The folder of a data set that exists; `FileNotFoundError` names those that do."""
+        if name not in (known := self.data_names()):
+            hint = closest(name, known) if known else " There are none yet: workbench index FOLDER."
+            raise FileNotFoundError(f"no data set {name!r} in {self.root}.{hint}")
+        return self.data / name
+
+    def run_folder(self, name: str) -> Path:
+        """The folder of a run that exists; `FileNotFoundError` names those that do."""
+        if name not in (known := self.run_names()):
+            hint = closest(name, known) if known else " There are none yet: workbench train moco."
+            raise FileNotFoundError(f"no run {name!r} in {self.root}.{hint}")
+        return self.runs / name
+
+
+def find_workspace(path: str | Path | None = None) -> Workspace:
+    """The workspace at `path`, else `WORKBENCH_WORKSPACE`, else the platform's user data folder."""
+    import platformdirs
+
+    chosen = path or os.environ.get("WORKBENCH_WORKSPACE")
+    root = Path(chosen) if chosen else Path(platformdirs.user_data_dir("workbench", False))
+    return Workspace(root.expanduser().absolute())
