@@ -1,0 +1,81 @@
+"""Imports go down only: the table of the architecture, checked on the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BASE = {"config", "clock", "workspace"}
+GROUND = {"data", "models", "analysis"}
+MAY_IMPORT = {
+    **dict.fromkeys(BASE, BASE),
+    "data": BASE,
+    "models": BASE,
+    "analysis": BASE,
+    "sampling": BASE | GROUND,
+    "methods": BASE | GROUND,
+    "training": BASE | GROUND | {"sampling", "methods"},
+    "views": BASE | GROUND | {"sampling", "methods", "training"},
+}
+ON_TOP = {"cli", "doctor", "__init__", "__main__"}
+GUI = {"panel", "holoviews", "bokeh", "param", "panel_material_ui", "hvplot"}
+NEVER = {
+    "analysis": GUI | {"pathlib", "os", "decord", "av"},
+    "models": GUI | {"decord", "av"},
+    "methods": GUI | {"decord", "av", "pathlib", "os"},
+}
+
+
+def imports(path):
+    """Every imported dotted name of a file, wherever in the file it stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; write it absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def floor(path):
+    parts = path.relative_to(ROOT / "workbench").parts
+    return parts[0].removesuffix(".py")
+
+
+FILES = sorted((ROOT / "workbench").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_down_only(path):
+    here = floor(path)
+    if here in ON_TOP:
+        return
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "workbench":
+            continue
+        other = parts[1] if len(parts) > 1 else ""
+        allowed = MAY_IMPORT[here] | {here}
+        assert other in allowed, f"{here} may not import {name}; allowed: {sorted(allowed)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_each_floor_keeps_to_its_libraries(path):
+    here = floor(path)
+    gui = set() if here == "views" else GUI
+    if here in ON_TOP:  # they compose, and may name a GUI where it is used
+        gui = set()
+    banned = NEVER.get(here, set()) | gui
+    used = {name.split(".")[0] for name in imports(path)}
+    assert not used & banned, f"{path} imports {used & banned}"
+
+
+def test_every_floor_is_in_the_table():
+    floors = {floor(p) for p in FILES}
+    assert floors <= set(MAY_IMPORT) | ON_TOP
+
+
+def test_app_has_no_maths():
+    for path in (ROOT / "apps").glob("*.py"):
+        used = {name.split(".")[0] for name in imports(path)}
+        assert not used & {"numpy", "torch", "sklearn", "holoviews", "bokeh", "umap"}, path
