@@ -1,1 +1,15 @@
 """Which clips belong together."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from workbench.sampling.base import Example as Example
+from workbench.sampling.base import Sampler as Sampler
+from workbench.sampling.other_camera import OtherCamera as OtherCamera
+from workbench.sampling.same_video import SameVideo as SameVideo
+
+SAMPLERS: dict[str, type[Sampler]] = {"same-video": SameVideo, "other-camera": OtherCamera}
+
+SamplerConfig = Annotated[SameVideo | OtherCamera, Field(discriminator="name")]
+"""Settings of one sampler, told apart by `name`."""

@@ -1,0 +1,51 @@
+"""What a sampler is: it says which clips belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from workbench.analysis.embeddings import Embeddings
+from workbench.clock import Clock
+from workbench.config import Config
+from workbench.data.video import Clip, VideoSource
+
+
+@dataclass(frozen=True)
+class Example:
+    """Clips that belong together; examples of equal `group` are never each other's negatives."""
+
+    views: tuple[Clip, ...]
+    group: int
+
+
+class Sampler(Config):
+    """Settings of a way to sample; subclasses say how."""
+
+    def usable(self, source: VideoSource) -> list[int]:
+        """The videos that can be sampled from; `ValueError` where training cannot start."""
+        raise NotImplementedError
+
+    def sample(self, source: VideoSource, i: int, rng: np.random.Generator) -> Example:
+        """An example that starts from video i, one of the usable ones."""
+        raise NotImplementedError
+
+    def refresh(self, source: VideoSource, clock: Clock, embed: Callable[[], Embeddings]) -> Self:
+        """The sampler of the next epoch. `embed` costs a pass over the data and runs if called."""
+        return self
+
+
+def long_enough(source: VideoSource) -> list[int]:
+    """The videos that hold at least one clip; `ValueError` where none does."""
+    found = [i for i in range(len(source)) if source.room(i) >= 0]
+    if not found:
+        shape, longest = source.shape, max((v.n_frames for v in source.videos), default=0)
+        raise ValueError(
+            f"none of the {len(source)} videos is long enough: a clip of {shape.length} frames at "
+            f"stride {shape.stride} covers {shape.span} frames and the longest video has "
+            f"{longest}. Lower clip.length or clip.stride."
+        )
+    return found
