@@ -1,0 +1,63 @@
+"""What a method is: views in, loss out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Self
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from workbench.clock import Clock
+from workbench.data.batch import Batch
+
+
+class Method(nn.Module):
+    """An encoder and a loss on the views of a batch."""
+
+    encoder: nn.Module
+
+    def forward(self, batch: Batch, clock: Clock) -> tuple[Tensor, dict[str, float]]:
+        """The loss, and numbers worth a curve."""
+        raise NotImplementedError
+
+    def project(self, clips: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, d) unit vectors, as the loss sees them."""
+        raise NotImplementedError
+
+    def represent(self, clips: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, T', D) features, as analyses see them."""
+        return self.encoder(clips)
+
+    def after_step(self, clock: Clock) -> None:
+        """What has to happen once the optimizer has moved the weights; nothing here."""
+
+    def frozen(self) -> Iterable[nn.Module]:
+        """Parts that never train, such as a teacher: `train()` leaves them in eval mode."""
+        return ()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode everywhere but in the frozen parts."""
+        super().train(mode)
+        for part in self.frozen():
+            part.eval()
+        return self
+
+
+class Projected(Method):
+    """A method whose loss sees the encoder's features, averaged over time, through a head."""
+
+    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def project(self, clips: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, d) unit vectors."""
+        return embed(self.encoder, self.head, clips)
+
+
+def embed(encoder: nn.Module, head: nn.Module, clips: Tensor) -> Tensor:
+    """(B, 3, T, H, W) -> (B, d) float32 unit vectors."""
+    z = encoder(clips).mean(dim=1)  # (B, D)
+    return F.normalize(head(z).float(), dim=1)
