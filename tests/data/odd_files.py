@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+
 from tests.barcode import write_barcode_video
 
 

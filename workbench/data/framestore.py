@@ -6,10 +6,11 @@ bears its own name is complete.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ from workbench.data.readers import BadVideo, Container, Reader, Report, inspect,
 
 THUMBNAILS = 100  # per sprite, at most; 10 columns (ux.md: 10 x 10 of 96 px)
 COLUMNS = 10
+ROOM = (
+    "Lower --side (half of it takes a quarter of the room), or choose a --workspace on a larger "
+    "disk; what is indexed so far is kept."
+)
 
 
 class DiskFull(OSError):
@@ -90,6 +95,10 @@ def store(job: Job, report: Report = lambda done, total: None) -> Stored:
         shutil.rmtree(target, ignore_errors=True)  # one without about.json: never made by us
         temp.rename(target)
         return stored
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise DiskFull(f"the disk of {job.folder} is full. {ROOM}") from None
     finally:
         shutil.rmtree(temp, ignore_errors=True)
 
@@ -101,7 +110,7 @@ def _fill(temp: Path, job: Job, report: Report) -> Stored:
     _check_room(temp, job, container, size)
     reader, pts, note = _decode(temp / "frames.npy", job, container, size, report)
     doubts = _doubts(job, container, pts)
-    pts, mended = mend_times(pts, container.rate)
+    pts, mended = mend_times(pts, container, job.start)
     np.save(temp / "pts.npy", pts)
     frames = np.load(temp / "frames.npy", mmap_mode="r")
     write_sprite(frames, temp)
@@ -141,8 +150,7 @@ def _check_room(temp: Path, job: Job, container: Container, size: tuple[int, int
     if need > 0.95 * free:
         raise DiskFull(
             f"{job.path} needs {need / 1e9:.1f} GB for its frames at a short side of {job.side} "
-            f"pixels; {free / 1e9:.1f} GB are free in {job.folder}. Lower --side (half the side "
-            "takes a quarter of the room), or choose a --workspace on a larger disk."
+            f"pixels; {free / 1e9:.1f} GB are free in {job.folder}. {ROOM}"
         )
 
 
@@ -151,11 +159,16 @@ def _decode(
 ) -> tuple[str, np.ndarray, str]:
     """Store with the first reader that serves: its name, the (T,) seconds, why not another."""
     path, refused = Path(job.path), [job.note] if job.note else []
+    last = job.end or len(container.pts) + container.untimed
+
+    def progress(done: int) -> None:
+        report(done, last)
+
     table: dict[str, Reader] = {"decord": readers.read_decord, "pyav": readers.read_pyav}
     for name in job.readers:
         try:
             with closing(table[name](path, container, size, job.threads)) as frames:
-                pts = write_frames(frames, file, size, job.start, job.end, report)
+                pts = write_frames(frames, file, size, job.start, job.end, progress)
             if name != "pyav":
                 _compare(file, path, container, job, size)
         except RuntimeError as error:
@@ -177,7 +190,7 @@ def write_frames(
     size: tuple[int, int],
     start: int,
     end: int | None,
-    report: Report,
+    report: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
     """Write frames [start, end) as a (T, H, W, 3) uint8 .npy file, one at a time.
 
@@ -190,7 +203,7 @@ def write_frames(
         for k, (rgb, seconds) in enumerate(frames):
             if end is not None and k >= end:
                 break
-            report(k + 1, 0)
+            report(k + 1)
             if k < start:
                 continue
             if rgb.shape != (height, width, 3):
@@ -264,12 +277,19 @@ def _doubts(job: Job, container: Container, pts: np.ndarray) -> list[tuple[str, 
     return []
 
 
-def mend_times(pts: np.ndarray, rate: float) -> tuple[np.ndarray, bool]:
-    """(T,) seconds that rise: as they are, or counted at `rate` where they are missing or fall."""
+def mend_times(pts: np.ndarray, container: Container, start: int) -> tuple[np.ndarray, bool]:
+    """(T,) seconds that rise, and whether they had to be made up.
+
+    Decoders give some AVI and MPEG-PS frames no time, or times that fall. The container's own table
+    serves where it has one time per frame; else frames are counted at its rate.
+    """
     if not np.isnan(pts).any() and (np.diff(pts) > 0).all():
         return pts, False
+    table = container.pts[start : start + len(pts)]
+    if not container.untimed and len(table) == len(pts) and (np.diff(table) > 0).all():
+        return table, False
     known = pts[~np.isnan(pts)]
-    return (known[0] if len(known) else 0.0) + np.arange(len(pts)) / rate, True
+    return (known.min() if len(known) else 0.0) + np.arange(len(pts)) / container.rate, True
 
 
 def write_sprite(frames: np.ndarray, folder: Path) -> None:

@@ -14,7 +14,9 @@ A data set is a folder:
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,6 +43,7 @@ COLUMNS = {
     "height": "pixels, as shown",
     "codec": "video codec",
     "reader": "which decoder served: decord or pyav",
+    "note": "why another decoder or a proxy was needed",
     "proxy": "true where proxy.mp4 is what a browser should play",
     "proxy_pts": "true where proxy_pts.npy holds the proxy's own PTS table",
 }
@@ -193,3 +196,39 @@ class DataSet:
     @cached_property
     def _maps(self) -> dict[int, np.ndarray]:
         return {}
+
+
+def write_dataset(
+    folder: Path,
+    name: str,
+    side: int,
+    table: pd.DataFrame,
+    segments: pd.DataFrame,
+    problems: Sequence[Problem],
+) -> DataSet:
+    """Write the tables of a data set whose video folders are complete; what is the same is kept.
+
+    table: one row per video, columns COLUMNS; segments: recording, start, stop, label.
+    """
+    what = [side, table.drop(columns="note").to_json(), segments.to_json()]
+    about = {
+        "name": name,
+        "side": side,
+        "videos": len(table),
+        "recordings": int(table["recording"].nunique()),
+        "frames": int(table["n_frames"].sum()),
+        "fingerprint": hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16],
+    }
+    listed = json.dumps([vars(p) for p in problems], indent=1)
+    done, troubles = folder / "dataset.json", folder / "problems.json"
+    if done.is_file() and troubles.is_file():
+        if json.loads(done.read_text()) == about and troubles.read_text() == listed:
+            return DataSet(folder)
+        done.unlink()  # from here until it is back, the folder is not a data set
+    table.to_parquet(folder / "videos.parquet")
+    segments.to_parquet(folder / "segments.parquet")
+    troubles.write_text(listed)
+    temp = folder / ".dataset.json.tmp"
+    temp.write_text(json.dumps(about, indent=1))
+    os.replace(temp, done)
+    return DataSet(folder)

@@ -14,7 +14,8 @@ from workbench.data.readers import Container, Report, decode_pyav, stored_size
 CODECS = {"h264", "vp8", "vp9", "av1"}
 SUFFIXES = {".mp4", ".m4v", ".mov", ".webm"}
 SIDE = 480  # short side of a proxy, pixels
-LARGEST = 1080  # short side above which several cameras no longer play side by side
+LARGEST = 1200  # short side above which several cameras no longer play side by side
+SEEK = 75e6  # pixels to decode at most for a seek: about 0.15 s in a browser, by four cameras
 TICK = Fraction(1, 90000)  # seconds
 
 
@@ -34,8 +35,9 @@ def browser_trouble(path: Path, container: Container) -> str | None:
         return "it is shown turned"
     if min(container.width, container.height) > LARGEST:
         return f"{container.width} x {container.height} is too large to play several at once"
-    if (gap := longest_gop(container)) > 2 * container.fps + 1:
-        return f"{gap} frames between keyframes make seeking slow"
+    gap = longest_gop(container)
+    if gap > 2 * container.fps + 1 or gap * container.width * container.height > SEEK:
+        return f"{gap} frames of {container.width} x {container.height} per keyframe seek slowly"
     return None
 
 
