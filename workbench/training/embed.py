@@ -1,0 +1,189 @@
+"""Features of every window of a data set, kept in the folder of the run that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from workbench.analysis.embeddings import Embeddings
+from workbench.data.manifest import DataSet
+from workbench.data.video import Clip, VideoSource
+from workbench.training.atomic import replacing, write_json
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from workbench.training.run import Run
+
+MapKind = Literal["pca", "tsne", "umap"]
+
+
+def embed(
+    encoder: Callable[[Tensor], Tensor],
+    source: VideoSource,
+    hop: int | None = None,
+    batch: int = 32,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Embeddings:
+    """One row per window of every video, `hop` frames apart (default: a quarter of a clip).
+
+    encoder: (B, 3, T, H, W) on `device` -> (B, T', D), in eval mode; the mean over T' is kept.
+    progress is called with the windows done and their total.
+    """
+    hop = hop or default_hop(source)
+    clips = [c for i in range(len(source)) for c in source.windows(i, hop)]
+    return Embeddings(
+        encode(encoder, source, clips, batch, device, progress), describe(source, clips)
+    )
+
+
+def default_hop(source: VideoSource) -> int:
+    """Frames between windows where none are given: a quarter of what a clip covers."""
+    return max(1, source.shape.span // 4)
+
+
+def encode(
+    encoder: Callable[[Tensor], Tensor],
+    source: VideoSource,
+    clips: list[Clip],
+    batch: int = 32,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> np.ndarray:
+    """(N, D) float32 features of clips, centre-cropped, without augmentation."""
+    import torch
+
+    from workbench.data.augment import evaluate_view
+
+    if not clips:
+        raise ValueError(
+            f"no window to embed: a clip covers {source.shape.span} frames and every video is "
+            "shorter. Train with a lower clip.length or clip.stride."
+        )
+    shape, rows = source.shape, []
+    for first in range(0, len(clips), batch):
+        chosen = clips[first : first + batch]
+        with torch.inference_mode():
+            pixels = [source.pixels(clip) for clip in chosen]
+            views = evaluate_view(pixels, shape.size, shape.stream, device)
+            rows.append(encoder(views).float().mean(dim=1).cpu().numpy())  # (B, D)
+        progress(first + len(chosen), len(clips))
+    return np.concatenate(rows)
+
+
+def describe(source: VideoSource, clips: list[Clip]) -> pd.DataFrame:
+    """The index of clips, as `Embeddings` wants it."""
+    rows = []
+    for clip in clips:
+        video = source.videos[clip.video]
+        centre = clip.start + (clip.length - 1) * clip.stride // 2 - video.offset
+        rows.append(
+            {
+                "video": clip.video,
+                "start": clip.start,
+                "frame": centre,
+                "recording": video.recording,
+                "camera": video.camera,
+                "label": _label(source, clip),
+                "split": video.split,
+            }
+        )
+    return pd.DataFrame(rows).astype({"label": object, "split": object})
+
+
+def embed_run(
+    run: Run,
+    dataset: DataSet,
+    hop: int | None = None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Path:
+    """The folder with the embeddings of a data set by a run; made only where it is not there.
+
+    The key is a hash of what the features depend on: videos, weights, clip shape, hop.
+    """
+    from lightning_fabric import Fabric
+
+    from workbench.training.devices import PRECISIONS, choose_device, choose_precision
+
+    source = dataset.source(run.config.data.clip)
+    hop = hop or default_hop(source)
+    about = {
+        "data": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "checkpoint": run.checkpoint_sha,
+        "clip": source.shape.model_dump(mode="json"),
+        "hop": hop,
+    }
+    identity = {k: v for k, v in about.items() if k != "data"}
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    folder = run.folder / "embeddings" / key
+    if (folder / "about.json").is_file():
+        return folder
+
+    device = choose_device()
+    fabric = Fabric(device, devices=1, precision=PRECISIONS[choose_precision("auto", device)])
+    encoder = run.encoder().to(fabric.device)
+
+    def represent(views: Tensor) -> Tensor:
+        with fabric.autocast():
+            return encoder(views)
+
+    found = embed(represent, source, hop, device=fabric.device, progress=progress)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(folder) as temporary:
+        shutil.rmtree(folder, ignore_errors=True)  # one without about.json is a torn one
+        temporary.mkdir()
+        np.save(temporary / "z.npy", found.z)
+        found.index.to_parquet(temporary / "index.parquet")
+        write_json(temporary / "about.json", {**about, "rows": len(found), "dim": found.z.shape[1]})
+    return folder
+
+
+def load_embeddings(folder: Path) -> Embeddings:
+    """Embeddings from their folder; the features stay on disk until they are read."""
+    try:
+        z = np.load(folder / "z.npy", mmap_mode="r")
+        index = pd.read_parquet(folder / "index.parquet")
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"{folder} holds no readable embeddings ({error}). Make them with: workbench embed RUN."
+        ) from None
+    return Embeddings(z, index)
+
+
+def map_embeddings(folder: Path, kind: MapKind = "pca") -> np.ndarray:
+    """(N, 2) float32 map of the embeddings in a folder; computed once, then read from there.
+
+    t-SNE and UMAP take seconds to minutes and compile code: call them in a worker process.
+    """
+    path = folder / f"{kind}.npy"
+    if not path.is_file():
+        from workbench.analysis.projection import pca, tsne, umap
+
+        maps = {"pca": pca, "tsne": tsne, "umap": umap}
+        found = maps[kind](np.asarray(load_embeddings(folder).z)).astype(np.float32)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, found)
+    return np.load(path)
+
+
+def has_map(folder: Path, kind: MapKind) -> bool:
+    """Whether a map is there already, so that reading it takes no time."""
+    return (folder / f"{kind}.npy").is_file()
+
+
+def _label(source: VideoSource, clip: Clip) -> str | None:
+    from workbench.training.loader import frame_labels
+
+    names = Counter(n for n in frame_labels(source, clip) if n is not None)
+    return names.most_common(1)[0][0] if names else None

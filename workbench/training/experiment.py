@@ -1,0 +1,132 @@
+"""Everything needed to repeat a run, as settings."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import TYPE_CHECKING, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import nn
+
+from workbench.config import Config
+from workbench.data.augment import AugmentConfig
+from workbench.data.video import ClipShape
+from workbench.methods import Method, MethodConfig
+from workbench.methods.moco import MoCoConfig
+from workbench.models import EncoderConfig
+from workbench.models.tiny3d import Tiny3D
+from workbench.sampling import SameVideo, SamplerConfig
+from workbench.training.devices import DeviceName, PrecisionName
+
+if TYPE_CHECKING:
+    from workbench.workspace import Workspace
+
+
+class DataConfig(Config):
+    """Which videos, cut into which clips."""
+
+    name: str = Field(min_length=1)
+    """Name of the data set in the workspace."""
+    splits: tuple[str, ...] | None = None
+    """Splits to train on, such as train; none given: all videos."""
+    clip: ClipShape = ClipShape()
+    """What the encoder eats."""
+
+
+class TrainConfig(Config):
+    """How long, how fast, on what."""
+
+    epochs: int = Field(200, ge=1)
+    """Passes over the data."""
+    steps: int | None = Field(None, ge=1)
+    """Steps of the optimizer, where the length is not to be given in epochs."""
+    batch: int = Field(32, ge=2, le=65536)
+    """Examples per step, over all devices."""
+    clips_per_video: int = Field(1, ge=1, le=10000)
+    """Examples that an epoch takes from each video."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """Stochastic gradient descent, Adam, or Adam with decoupled weight decay."""
+    lr: float = Field(0.03, gt=0, le=100)
+    """Learning rate after the warm-up."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Momentum of sgd; Adam does not use it."""
+    weight_decay: float = Field(1e-4, ge=0, le=1)
+    """Pull of the weights towards zero."""
+    schedule: Literal["cosine", "steps", "constant"] = "cosine"
+    """How the learning rate falls over the run."""
+    drops: tuple[float, ...] = (0.6, 0.8)
+    """Shares of the run at which schedule `steps` drops the learning rate."""
+    drop_factor: float = Field(0.1, gt=0, lt=1)
+    """What a drop multiplies the learning rate with."""
+    warmup: float = Field(0.0, ge=0, lt=1)
+    """Share of the run over which the learning rate rises from zero."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Start of everything random."""
+    device: DeviceName = "auto"
+    """auto takes a GPU where there is one."""
+    devices: int = Field(1, ge=1)
+    """Devices per machine; for more than one start the run with torchrun."""
+    nodes: int = Field(1, ge=1)
+    """Machines."""
+    precision: PrecisionName = "auto"
+    """auto takes bf16 where the hardware is fast at it."""
+    checkpoint_every: float = Field(30.0, ge=0)
+    """Seconds between checkpoints; one more is written at the end or when the run is stopped."""
+    evaluations: int = Field(10, ge=0, le=1000)
+    """How often kNN and alignment are compared with the random-init encoder's over the run."""
+
+    @model_validator(mode="after")
+    def _drops_in_order(self) -> Self:
+        if not all(0 < d < 1 for d in self.drops) or list(self.drops) != sorted(self.drops):
+            raise ValueError(
+                f"drops {self.drops} must rise between 0 and 1: they are shares of the run"
+            )
+        return self
+
+
+class Experiment(Config):
+    """A run's settings: two runs of the same settings on the same data are the same."""
+
+    data: DataConfig
+    """Which videos, cut into which clips."""
+    encoder: EncoderConfig = Tiny3D()
+    """The network that turns clips into features."""
+    sampler: SamplerConfig = SameVideo()
+    """Which clips belong together."""
+    method: MethodConfig = MoCoConfig()
+    """What to do about it."""
+    augment: AugmentConfig = AugmentConfig()
+    """How views of a clip are made to differ."""
+    train: TrainConfig = TrainConfig()
+    """How long, how fast, on what."""
+    init: str | None = None
+    """A run of the workspace whose encoder is the start; none: random."""
+    teacher: str | None = None
+    """A run of the workspace whose encoder, frozen, the method learns from."""
+
+    def build(self, workspace: Workspace | None = None) -> Method:
+        """The method at the start of the run. `workspace` is where `init` and `teacher` lie."""
+        torch.manual_seed(self.train.seed)
+        encoder = self.encoder.build()
+        if self.init:
+            encoder.load_state_dict(_encoder(workspace, self.init).state_dict())
+        if not self.teacher:
+            return self.method.build(encoder)
+        if "teacher" not in signature(self.method.build).parameters:
+            raise ValueError(f"method {self.method.name} learns from no teacher. Remove `teacher`.")
+        return self.method.build(encoder, teacher=_encoder(workspace, self.teacher))
+
+    def random_encoder(self) -> nn.Module:
+        """The encoder with the random weights of the run's seed: what learning is compared with."""
+        torch.manual_seed(self.train.seed)
+        plain = {"weights": "none"} if "weights" in type(self.encoder).model_fields else {}
+        return self.encoder.model_copy(update=plain).build().eval()
+
+
+def _encoder(workspace: Workspace | None, name: str) -> nn.Module:
+    from workbench.training.run import Run
+
+    if workspace is None:
+        raise ValueError(f"to start from run {name!r}, train in a folder of a workspace.")
+    return Run(workspace.run_folder(name)).encoder()

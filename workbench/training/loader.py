@@ -1,0 +1,126 @@
+"""Batches out of a source: in this process, seeded by example, one batch ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.data.video import Clip, VideoSource
+from workbench.sampling import Example, Sampler
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Pixels of B examples of V views, as they lie in the store.
+
+    pixels: V lists of B arrays (T, H, W, 3) uint8; H and W may differ from video to video.
+    seeds: (B, V) int64, one per view for its augmentation. label: (B, T) int64, -1 unknown.
+    """
+
+    examples: list[Example]
+    pixels: list[list[np.ndarray]]
+    seeds: np.ndarray
+    label: np.ndarray
+
+    @property
+    def group(self) -> np.ndarray:
+        """(B,) int64."""
+        return np.array([e.group for e in self.examples], dtype=np.int64)
+
+
+class Loader:
+    """Which examples an epoch has, and their pixels.
+
+    Example `index` of an epoch depends on (seed, epoch, index) alone, so a run that is resumed in
+    the middle of an epoch, or split over ranks, sees what it would have seen. An epoch takes each
+    usable video `clips_per_video` times, in shuffled rounds, and lasts at least one batch; what is
+    left over at its end is dropped.
+    """
+
+    def __init__(
+        self,
+        source: VideoSource,
+        usable: list[int],
+        batch: int,
+        seed: int,
+        clips_per_video: int = 1,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        if batch % ranks:
+            raise ValueError(f"train.batch is {batch}, which {ranks} devices cannot share evenly.")
+        self.source = source
+        self.usable = usable
+        self.batch = batch
+        self.seed = seed
+        self.rounds = max(clips_per_video, -(-batch // len(usable)))
+        self.mine = slice(rank, None, ranks)
+        self.classes = {name: k for k, name in enumerate(class_names(source))}
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.usable) * self.rounds // self.batch
+
+    def batches(self, sampler: Sampler, epoch: int, first: int = 0) -> Iterator[Loaded]:
+        """The batches of an epoch from number `first` on; the next one is read meanwhile."""
+        rng = np.random.default_rng([self.seed, epoch])
+        order = np.concatenate([rng.permutation(self.usable) for _ in range(self.rounds)])
+        with ThreadPoolExecutor(1, thread_name_prefix="loader") as thread:
+            ahead = thread.submit(self._load, sampler, order, epoch, first)
+            for number in range(first, len(self)):
+                loaded = ahead.result()
+                if number + 1 < len(self):
+                    ahead = thread.submit(self._load, sampler, order, epoch, number + 1)
+                yield loaded
+
+    def _load(self, sampler: Sampler, order: np.ndarray, epoch: int, number: int) -> Loaded:
+        examples, seeds = [], []
+        for index in range(number * self.batch, (number + 1) * self.batch)[self.mine]:
+            rng = np.random.default_rng([self.seed, epoch, index])
+            examples.append(sampler.sample(self.source, int(order[index]), rng))
+            seeds.append(_view_seeds(examples[-1], rng))
+        views = zip(*(e.views for e in examples), strict=True)
+        return Loaded(
+            examples,
+            [[self.source.pixels(clip) for clip in clips] for clips in views],
+            np.array(seeds, dtype=np.int64),
+            np.array([self._labels(e.views[0]) for e in examples], dtype=np.int64),
+        )
+
+    def _labels(self, clip: Clip) -> np.ndarray:
+        names = frame_labels(self.source, clip)
+        return np.array([self.classes.get(name, -1) for name in names], dtype=np.int64)
+
+
+def class_names(source: VideoSource) -> list[str]:
+    """The labels that videos and segments of a source carry, sorted."""
+    videos = {v.label for v in source.videos if v.label is not None}
+    return sorted(videos | {s.label for v in source.videos for s in v.segments})
+
+
+def frame_labels(source: VideoSource, clip: Clip) -> list[str | None]:
+    """The label of each frame of a clip: its segment's; without segments the video's."""
+    video = source.videos[clip.video]
+    if not video.segments:
+        return [video.label] * clip.length
+    return [
+        next((s.label for s in video.segments if s.start <= k < s.stop), None)
+        for k in clip.frames - video.offset
+    ]
+
+
+def _view_seeds(example: Example, rng: np.random.Generator) -> list[int]:
+    """A seed per view; the k-th view of every stream gets the same one.
+
+    So RGB and flow of one window, the k-th of their streams, share the geometry of the crop.
+    """
+    seeds = rng.integers(0, 2**63 - 1, len(example.views))
+    seen: dict[str, int] = {}
+    out = []
+    for clip in example.views:
+        out.append(int(seeds[seen.setdefault(clip.stream, 0)]))
+        seen[clip.stream] += 1
+    return out

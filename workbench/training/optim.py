@@ -1,0 +1,62 @@
+"""Optimizers, and learning rates as functions of the progress of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+if TYPE_CHECKING:
+    from workbench.training.experiment import TrainConfig
+
+
+def sgd(weights: Iterable[nn.Parameter], train: TrainConfig) -> Optimizer:
+    """Stochastic gradient descent with momentum."""
+    return SGD(weights, train.lr, momentum=train.momentum, weight_decay=train.weight_decay)
+
+
+def adam(weights: Iterable[nn.Parameter], train: TrainConfig) -> Optimizer:
+    """Adam; weight decay is part of the gradient."""
+    return Adam(weights, train.lr, weight_decay=train.weight_decay)
+
+
+def adamw(weights: Iterable[nn.Parameter], train: TrainConfig) -> Optimizer:
+    """Adam with decoupled weight decay."""
+    return AdamW(weights, train.lr, weight_decay=train.weight_decay)
+
+
+OPTIMIZERS = {"sgd": sgd, "adam": adam, "adamw": adamw}
+
+
+def constant(progress: float, train: TrainConfig) -> float:
+    """1 throughout."""
+    return 1.0
+
+
+def cosine(progress: float, train: TrainConfig) -> float:
+    """Half a cosine from 1 to 0 (Loshchilov & Hutter 2017, without restarts)."""
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def steps(progress: float, train: TrainConfig) -> float:
+    """1, multiplied by `drop_factor` at each of `drops`."""
+    return train.drop_factor ** sum(progress >= at for at in train.drops)
+
+
+SCHEDULES: dict[str, Callable[[float, TrainConfig], float]] = {
+    "constant": constant,
+    "cosine": cosine,
+    "steps": steps,
+}
+
+
+def learning_rate(progress: float, train: TrainConfig) -> float:
+    """The learning rate at a progress in [0, 1]: linear warm-up, then the schedule.
+
+    The schedule is not shifted by the warm-up, so a drop at 0.6 is at 0.6 of the run.
+    """
+    warm = min(1.0, progress / train.warmup) if train.warmup else 1.0
+    return train.lr * warm * SCHEDULES[train.schedule](progress, train)

@@ -1,0 +1,210 @@
+"""Train in a folder: a run that can be stopped, killed and resumed at any moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from workbench.config import ConfigError
+from workbench.data.manifest import DataSet
+from workbench.data.video import VideoSource
+from workbench.training.atomic import replacing
+from workbench.training.evaluate import Examination
+from workbench.training.experiment import Experiment
+from workbench.training.jobs import Job, Progress, python
+from workbench.training.run import Run
+from workbench.training.trainer import Report, Trainer
+from workbench.workspace import Workspace
+
+
+def train(
+    experiment: Experiment,
+    folder: str | Path,
+    source: VideoSource | None = None,
+    judged: VideoSource | None = None,
+) -> Iterator[Report]:
+    """Train, and yield a report per step; what is in the folder already is resumed.
+
+    To stop, stop pulling: the run can then be resumed with the same call, and goes on as if it had
+    not been stopped. source: clips to train on; by default those of the data set that the
+    experiment names, in the workspace the folder lies in. judged: the videos on which kNN and
+    alignment are compared with the random-init encoder; by default all of the data set.
+    """
+    run = Run(folder)
+    status = run.status()
+    if status.state == "running" and status.pid != os.getpid():
+        raise ConfigError(f"{run.folder} is being trained by another process. Stop it first.")
+    _claim(run, experiment)
+    progress = Progress(run.folder)
+    try:
+        finished = yield from _train(run, experiment, source, judged, progress)
+    except (GeneratorExit, KeyboardInterrupt):
+        progress.stopped()
+        raise
+    except Exception as error:
+        progress.failed(f"{type(error).__name__}: {error}")
+        raise
+    progress.finished("trained to the end") if finished else progress.stopped()
+
+
+def launch(experiment: Experiment, folder: str | Path) -> Run:
+    """Train in a process of its own, which outlives this one; the run can be watched at once."""
+    run = Run(folder)
+    if run.status().busy:
+        raise ConfigError(f"{run.folder} is being trained by another process. Stop it first.")
+    _claim(run, experiment)
+    Job(run.folder).start(python("workbench.training.worker", "train", run.folder.absolute()))
+    return run
+
+
+def _train(
+    run: Run,
+    experiment: Experiment,
+    source: VideoSource | None,
+    judged: VideoSource | None,
+    progress: Progress,
+) -> Generator[Report, None, bool]:
+    """Train and write it down; returns whether the end was reached, not a wish to stop."""
+    config = experiment.train
+    workspace = Workspace(run.folder.absolute().parent.parent)
+    if source is None:
+        dataset = DataSet(workspace.data_folder(experiment.data.name))
+        source = dataset.source(experiment.data.clip, experiment.data.splits)
+        judged = judged or dataset.source(experiment.data.clip)
+    method = experiment.build(workspace)
+    trainer = Trainer(method, experiment.sampler, source, experiment.augment, config)
+    if saved := run.load():
+        trainer.load(*saved)
+    exam = Examination(judged or source)
+    due = {round(trainer.steps * (k + 1) / config.evaluations) for k in range(config.evaluations)}
+    keeper = _Keeper(run, trainer, config.checkpoint_every)
+    if trainer.clock.step == 0:
+        run.truncate_metrics(-1)
+        run.append_metrics({"step": 0, "epoch": 0, **_random(experiment, exam, trainer)})
+        keeper.save()
+    run.truncate_metrics(trainer.clock.step)
+    random = {k: v for k, v in run.metric_lines()[0].items() if k not in ("step", "epoch")}
+
+    reports = iter(trainer)
+    while True:
+        with _uninterrupted() as asked:
+            report = next(reports, None)
+            if report is None:
+                keeper.save()
+                return True
+            line = _line(report)
+            if report.clock.step in due:
+                with trainer.judging() as represent:
+                    line |= exam.judge(represent, trainer.fabric.device) | random
+            run.append_metrics(line)
+            keeper.save_if_due()
+            message = f"epoch {report.clock.epoch}, loss {report.loss:.3f}"
+            progress.update(report.clock.step, trainer.steps, message, report.eta)
+        try:
+            yield report
+        except GeneratorExit:
+            keeper.save()
+            raise
+        if asked:
+            keeper.save()
+            raise KeyboardInterrupt
+        if progress.should_stop:
+            keeper.save()
+            return False
+
+
+class _Keeper:
+    """Writes checkpoints, never one that holds numbers which are none."""
+
+    def __init__(self, run: Run, trainer: Trainer, every: float) -> None:
+        self.run = run
+        self.trainer = trainer
+        self.every = every
+        self.last = time.monotonic()
+        self.saved: int | None = None
+
+    def save(self) -> None:
+        if self.saved == self.trainer.clock.step:
+            return
+        self.trainer.check_finite()
+        self.run.save(*self.trainer.state())
+        self.last, self.saved = time.monotonic(), self.trainer.clock.step
+
+    def save_if_due(self) -> None:
+        if time.monotonic() - self.last >= self.every:
+            self.save()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[list[int]]:
+    """Ctrl-C waits for the end of the block, so that a step is whole; a second one does not.
+
+    The list that the block gets is not empty after a Ctrl-C.
+    """
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # only the main thread is interrupted
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def later(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    signal.signal(signal.SIGINT, later)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _claim(run: Run, experiment: Experiment) -> None:
+    """Make the folder the experiment's; `ConfigError` where it holds a run of other settings."""
+    wanted = experiment.model_dump(mode="json")
+    if not run.settings:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(run.folder / "config.yaml") as temporary:
+            temporary.write_text(experiment.to_yaml())
+        return
+    there = Run(run.folder).config.model_dump(mode="json")
+    if differences := list(_differences(there, wanted)):
+        raise ConfigError(
+            f"{run.folder} holds a run of other settings: {'; '.join(differences)}. Use another "
+            "folder, or the same settings to resume it."
+        )
+
+
+def _differences(there: object, here: object, path: str = "") -> Iterator[str]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in there | here:
+            yield from _differences(there.get(key), here.get(key), f"{path}.{key}".lstrip("."))
+    elif there != here:
+        yield f"{path} is {there} there and {here} here"
+
+
+def _random(experiment: Experiment, exam: Examination, trainer: Trainer) -> dict[str, float]:
+    """The scores of the random-init encoder, under names of their own."""
+    if not experiment.train.evaluations:
+        return {}
+    with torch.random.fork_rng():
+        encoder = experiment.random_encoder().to(trainer.fabric.device)
+    scores = exam.judge(encoder, trainer.fabric.device)
+    return {k if k.endswith("chance") else f"{k}_random": v for k, v in scores.items()}
+
+
+def _line(report: Report) -> dict[str, float]:
+    return {
+        "step": report.clock.step,
+        "epoch": report.clock.epoch,
+        "loss": report.loss,
+        **report.logs,
+        "clips_per_s": round(report.clips_per_s, 2),
+    }

@@ -1,0 +1,69 @@
+"""What a background process runs: `python -m workbench.training.worker COMMAND FOLDER ...`."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+from workbench.training.jobs import progress
+
+
+def main(argv: list[str]) -> int:
+    """Run a command; what goes wrong ends up in `status.json`, in words, and in the log."""
+    command, folder, *rest = argv
+    try:
+        COMMANDS[command](Path(folder), *rest)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        traceback.print_exc()
+        progress(Path(folder)).failed(f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+def train_run(folder: Path) -> None:
+    """Train the run of a folder, whose config.yaml is there, to its end or until asked to stop."""
+    from workbench.training.run import Run
+    from workbench.training.train import train
+
+    run = Run(folder)
+    print(f"training {run.name} on {run.config.data.name}", flush=True)
+    for report in train(run.config, folder):
+        if report.epoch_done:
+            print(
+                f"epoch {report.clock.epoch}  step {report.clock.step}  loss {report.loss:.4f}  "
+                f"{report.clips_per_s:.0f} clips/s  {report.eta:.0f} s left",
+                flush=True,
+            )
+
+
+def embed_and_map(folder: Path, run_folder: str, data_folder: str, *kinds: str) -> None:
+    """Embed a data set by a run and draw its maps; `folder` is the job's."""
+    from workbench.data.manifest import DataSet
+    from workbench.training.embed import embed_run, map_embeddings
+    from workbench.training.run import Run
+
+    tell = progress(folder)
+
+    def embedding(done: int, total: int) -> None:
+        tell.update(done, total, f"embedded {done} of {total} windows")
+        if tell.should_stop:
+            raise KeyboardInterrupt
+
+    try:
+        found = embed_run(Run(run_folder), DataSet(data_folder), progress=embedding)
+        for k, kind in enumerate(kinds):
+            tell.update(k, len(kinds), f"drawing the {kind} map")
+            map_embeddings(found, kind)
+    except KeyboardInterrupt:
+        tell.stopped("stopped")
+        raise
+    tell.finished(str(found))
+
+
+COMMANDS = {"train": train_run, "embed": embed_and_map}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
