@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
-import pandas as pd
-
 from workbench.data import index
 from workbench.data.demo import judo
 from workbench.data.manifest import DataSet
-from workbench.data.sources import from_manifest
+from workbench.data.tables import from_manifest, read_segments
 from workbench.training.atomic import replacing
 from workbench.training.embed import embed_run, map_embeddings
 from workbench.training.run import Run
@@ -41,7 +39,7 @@ def make_judo(
     videos = workspace.root / "demo" / name
     for film in judo.make(videos, size, seed):
         yield Step(film.done, film.total, f"filming throw {film.done} of {film.total}")
-    segments = pd.read_csv(videos / "segments.csv")
+    segments = read_segments(videos / "segments.csv")
     entries = from_manifest(videos / "clips.csv")
     for report in index.index(entries, workspace.data / name, name, SIDE, segments):
         message = f"indexing video {report.done} of {report.total}"

@@ -1,0 +1,406 @@
+"""The command line: `workbench COMMAND`. It composes; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from workbench.config import ConfigError, closest
+from workbench.workspace import Workspace, find_workspace
+
+if TYPE_CHECKING:
+    from workbench.data.sources import Entry
+    from workbench.training.experiment import Experiment
+
+WorkspacePath = Annotated[
+    Path | None,
+    arg(help="Workspace folder; else WORKBENCH_WORKSPACE, else the platform's user data folder."),
+]
+
+
+class Failed(Exception):
+    """A command that could not do its work; the message is all that the user sees."""
+
+
+def doctor(workspace: WorkspacePath = None) -> None:
+    """What this machine has, what will be used of it, and how to mend what is missing."""
+    from workbench.doctor import examine
+
+    problems = 0
+    for finding in examine(find_workspace(workspace)):
+        problems += finding.mend is not None
+        print(f"{'ok ' if finding.mend is None else '!! '} {finding.what:<16} {finding.found}")
+        if finding.mend:
+            print(f"    mend with: {finding.mend}")
+    print(f"\n{problems} problem{'s' * (problems != 1)} found." if problems else "\nAll is well.")
+    if problems:
+        raise SystemExit(1)
+
+
+def index(
+    source: Positional[Path],
+    pattern: str = "{recording}_{camera}.mp4",
+    name: str | None = None,
+    classes: bool = False,
+    ucf101: Path | None = None,
+    hmdb51: Path | None = None,
+    fold: int = 1,
+    segments: Path | None = None,
+    side: int = 128,
+    workers: int | None = None,
+    strict: bool = False,
+    workspace: WorkspacePath = None,
+) -> None:
+    """Make a data set out of a folder of videos or a manifest. Can be stopped and repeated.
+
+    Args:
+        source: A folder of videos, or a manifest (clips.csv or clips.parquet).
+        pattern: How the files are named: {recording}, {camera}, {label}, {split}, * and /.
+        name: Name of the data set; default: the folder's name.
+        classes: The folder holds one folder per class (perhaps below train, val and test).
+        ucf101: The folder of UCF101's official split files; `source` then holds its videos.
+        hmdb51: The folder of HMDB51's official split files; `source` then holds its videos.
+        fold: Which official split (1, 2 or 3) of UCF101 or HMDB51.
+        segments: Frame-level labels: a table with the columns recording, start, stop, label.
+        side: Short side of the stored frames, pixels: 1.15 to 1.3 times the size you train at.
+        workers: Processes that decode; default: one per core.
+        strict: End with an error code when any file has a problem.
+        workspace: Where the data set goes.
+    """
+    from workbench.data.index import index as index_videos
+    from workbench.data.tables import read_segments
+
+    entries = _entries(source, pattern, classes, ucf101, hmdb51, fold)
+    name = name or (source.resolve().stem if source.is_file() else source.resolve().name)
+    folder = find_workspace(workspace).data / name
+    table = read_segments(segments) if segments else None
+    started, problems = time.monotonic(), ()
+    try:
+        with _Bar("indexing", "video") as bar:
+            for report in index_videos(entries, folder, name, side, table, workers, strict=strict):
+                problems = report.problems
+                bar.show(report.done, report.total, report.current, report.eta)
+    finally:
+        for problem in problems:
+            kind = "warning" if problem.usable else "left out"
+            print(f"{kind}: {problem.path}: {problem.found}. {problem.advice}", file=sys.stderr)
+    from workbench.data.manifest import DataSet
+
+    data = DataSet(folder)
+    took = time.monotonic() - started
+    print(
+        f"{name}: {len(data.videos)} videos of {len(data.recordings)} recordings, "
+        f"{int(data.table['n_frames'].sum())} frames, in {took:.1f} s -> {folder}"
+    )
+
+
+def _entries(
+    source: Path, pattern: str, classes: bool, ucf101: Path | None, hmdb51: Path | None, fold: int
+) -> list[Entry]:
+    from workbench.data import sources, tables
+
+    if source.suffix.lower() in (".csv", ".parquet"):
+        return tables.from_manifest(source)
+    if ucf101:
+        return sources.from_ucf101(source, ucf101, fold)
+    if hmdb51:
+        return sources.from_hmdb51(source, hmdb51, fold)
+    if classes:
+        return sources.from_class_folders(source)
+    return sources.from_pattern(source, pattern)
+
+
+def demo(
+    which: Positional[Literal["judo"]],
+    size: Literal["small", "full"] = "small",
+    seed: int = 0,
+    name: str | None = None,
+    workspace: WorkspacePath = None,
+) -> None:
+    """Make a demo data set with known truth, and the trained run that goes with it.
+
+    Args:
+        which: judo: five classes of throw, filmed by four cameras.
+        size: small: 12 recordings; full: 200.
+        seed: Start of everything random; the same seed makes the same videos.
+        name: Name of the data set; default: judo, or judo-full.
+        workspace: Where the data set goes.
+    """
+    from workbench.training.demo import make_judo
+
+    place = find_workspace(workspace)
+    name = name or (which if size == "small" else f"{which}-{size}")
+    started = time.monotonic()
+    with _Bar("making the demo", "") as bar:
+        for step in make_judo(place, size, seed, name):
+            bar.show(step.done, step.total, step.message)
+    print(f"{name}: made in {time.monotonic() - started:.1f} s -> {place.data / name}")
+    print("See it with: panel serve apps/explorer.py --show")
+
+
+def resume(run: Positional[str], workspace: WorkspacePath = None) -> None:
+    """Go on with a run that was stopped or interrupted, as if it had not been.
+
+    Args:
+        run: Name of the run.
+        workspace: Where the run lies.
+    """
+    from workbench.training.run import Run
+
+    folder = find_workspace(workspace).run_folder(run)
+    _train(Run(folder).config, folder)
+
+
+def embed(
+    run: Positional[str],
+    data: str | None = None,
+    hop: int | None = None,
+    maps: tuple[Literal["pca", "tsne", "umap"], ...] = ("pca",),
+    workspace: WorkspacePath = None,
+) -> None:
+    """Features of every window of a data set by the encoder of a run.
+
+    Args:
+        run: Name of the run.
+        data: Name of the data set; default: the one the run was trained on.
+        hop: Frames between windows; default: a quarter of a clip.
+        maps: Two-dimensional maps to draw as well.
+        workspace: Where both lie.
+    """
+    from workbench.analysis.scores import cross_view_alignment
+    from workbench.data.manifest import DataSet
+    from workbench.training.embed import embed_run, load_embeddings, map_embeddings
+    from workbench.training.run import Run
+
+    place = find_workspace(workspace)
+    source = Run(place.run_folder(run))
+    dataset = DataSet(place.data_folder(data or source.config.data.name))
+    with _Bar("embedding", "window") as bar:
+        folder = embed_run(source, dataset, hop, progress=bar.show)
+    found = load_embeddings(folder)
+    print(f"{len(found)} windows of {found.z.shape[1]} dimensions -> {folder}")
+    for kind in maps:
+        map_embeddings(folder, kind)
+        print(f"{kind} map -> {folder / kind}.npy")
+    if any(len(dataset.cameras(r)) > 1 for r in dataset.recordings):
+        score = cross_view_alignment(found)
+        print(f"cross-view alignment error {score.error:.3f} (chance {score.chance:.3f})")
+
+
+def export(run: Positional[str], folder: Positional[Path], workspace: WorkspacePath = None) -> None:
+    """Copy what others need of a run: settings, curve and encoder, without the training state.
+
+    Args:
+        run: Name of the run.
+        folder: Where the copy goes.
+        workspace: Where the run lies.
+    """
+    from workbench.training.demo import export as export_run
+    from workbench.training.run import Run
+
+    print(export_run(Run(find_workspace(workspace).run_folder(run)), folder))
+
+
+def runs(workspace: WorkspacePath = None) -> None:
+    """The runs of the workspace: state, data, method, and how far each got."""
+    from workbench.training.run import Run
+
+    place = find_workspace(workspace)
+    for name in place.run_names():
+        run = Run(place.runs / name)
+        status, settings = run.status(), run.settings
+        parts = [settings[part]["name"] for part in ("method", "sampler", "encoder", "data")]
+        print(f"{name:<28} {status.state:<12} {' '.join(parts)}  {status.message}")
+    if not place.run_names():
+        print(f"no runs in {place.root}. Start one with: workbench train moco --data NAME")
+
+
+TRAIN_USAGE = """usage: workbench train METHOD --data NAME [options] [settings]
+
+Train a run: METHOD is a recipe or a method.
+
+  --data NAME         data set of the workspace
+  --sampler NAME      which clips belong together: {samplers}
+  --encoder NAME      the network: {encoders}
+  --name NAME         name of the run; default: made of method, sampler and data
+  --workspace FOLDER  else WORKBENCH_WORKSPACE, else the platform's user data folder
+
+Recipes: {recipes}. Methods: {methods}.
+Every setting of the run is an option too; `workbench train METHOD --data NAME --help` lists them.
+Ctrl-C leaves a run that `workbench resume NAME` goes on with.
+"""
+
+
+def train(arguments: Positional[tuple[str, ...]]) -> None:
+    """Train a run: `workbench train METHOD --data NAME`; it has a help of its own."""
+    from workbench.methods import METHODS
+    from workbench.models import ENCODERS
+    from workbench.sampling import SAMPLERS
+    from workbench.training.recipes import RECIPES
+
+    usage = TRAIN_USAGE.format(
+        samplers=", ".join(SAMPLERS),
+        encoders=", ".join(ENCODERS),
+        recipes=", ".join(RECIPES),
+        methods=", ".join(METHODS),
+    )
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, usage=usage)
+    first.add_argument("method", nargs="?")
+    for option in ("data", "sampler", "encoder", "name", "workspace"):
+        first.add_argument(f"--{option}")
+    chosen, rest = first.parse_known_args(arguments)
+    wants_help = {"-h", "--help"} & set(rest)
+    if chosen.method is None or (wants_help and chosen.data is None):
+        print(usage)
+        raise SystemExit(0 if wants_help else 2)
+    place = find_workspace(chosen.workspace)
+    if chosen.data is None:
+        known = ", ".join(place.data_names()) or "none yet: workbench index FOLDER"
+        raise Failed(f"--data is missing. Data sets of {place.root}: {known}.")
+    if not wants_help:
+        place.data_folder(chosen.data)
+
+    experiment = _start(chosen.method, chosen.data, RECIPES, METHODS)
+    parts = {
+        part: _one(part, name, table)()
+        for part, name, table in [
+            ("sampler", chosen.sampler, SAMPLERS),
+            ("encoder", chosen.encoder, ENCODERS),
+        ]
+        if name
+    }
+    experiment = _with_settings(experiment.model_copy(update=parts), rest, usage)
+    sampler = experiment.sampler.name
+    name = chosen.name or _free(place, f"{chosen.method}-{sampler}-{chosen.data}")
+    _train(experiment, place.runs / name)
+
+
+def _start(method: str, data: str, recipes: dict, methods: dict) -> Experiment:
+    """The experiment of a recipe, or of a method with its defaults."""
+    from workbench.training.experiment import DataConfig, Experiment
+
+    if method in recipes:
+        return recipes[method](data)
+    build = _one("method", method, methods, [*recipes, *methods])
+    return Experiment(data=DataConfig(name=data), method=build())
+
+
+def _one(part: str, name: str, table: dict, known: list[str] | None = None) -> type:
+    if name not in table:
+        raise Failed(f"unknown {part} {name!r}.{closest(name, known or list(table))}")
+    return table[name]
+
+
+def _with_settings(experiment: Experiment, arguments: list[str], usage: str) -> Experiment:
+    """The experiment with the settings that the command line changes."""
+    from workbench.training.experiment import Experiment
+
+    @dataclass
+    class Settings:
+        experiment: Experiment
+
+    found = tyro.cli(
+        Settings,
+        prog="workbench train",
+        description=usage.partition("\n\n")[2],
+        default=Settings(experiment),
+        args=arguments,
+        config=(OmitArgPrefixes, tyro.conf.AvoidSubcommands),
+        use_underscores=True,
+    )
+    return found.experiment
+
+
+def _free(place: Workspace, stem: str) -> str:
+    """A name that no run has: the stem, or the stem with a number."""
+    taken = {p.name for p in place.runs.glob("*")}
+    names = (stem if k == 1 else f"{stem}-{k}" for k in range(1, len(taken) + 2))
+    return next(name for name in names if name not in taken)
+
+
+def _train(experiment: Experiment, folder: Path) -> None:
+    from workbench.training.devices import choose_device, choose_precision
+    from workbench.training.train import train as run_training
+
+    config = experiment.train
+    device = choose_device(config.device)
+    print(f"run {folder.name}: {device}, {choose_precision(config.precision, device)}")
+    try:
+        with _Bar("training", "step") as bar:
+            for report in run_training(experiment, folder):
+                note = f"loss {report.loss:.4f}, {report.clips_per_s:.0f} clips/s"
+                total = round(report.clock.step / report.clock.progress)
+                bar.show(report.clock.step, total, note, report.eta)
+    except KeyboardInterrupt:
+        print(f"\nstopped. Go on with: workbench resume {folder.name}", file=sys.stderr)
+        raise SystemExit(130) from None
+    print(f"trained -> {folder}\nNext: workbench embed {folder.name}")
+
+
+class _Bar:
+    """Progress and ETA on the terminal."""
+
+    def __init__(self, what: str, unit: str) -> None:
+        from tqdm import tqdm
+
+        left = "{l_bar}{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}{postfix}]"
+        self.bar = tqdm(desc=what, unit=unit, bar_format=left, total=1, dynamic_ncols=True)
+        self.started = time.monotonic()
+
+    def show(self, done: int, total: int, note: str = "", eta: float | None = None) -> None:
+        if eta is None and done:
+            eta = (time.monotonic() - self.started) * (total - done) / done
+        self.bar.total, self.bar.n = total, done
+        left = "" if eta is None else f"{eta:.0f} s left"
+        self.bar.set_postfix_str(", ".join(filter(None, [left, note])), refresh=False)
+        self.bar.refresh() if done >= total else self.bar.update(0)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+
+COMMANDS = {
+    "doctor": doctor,
+    "index": index,
+    "demo": demo,
+    "train": train,
+    "resume": resume,
+    "embed": embed,
+    "export": export,
+    "runs": runs,
+}
+
+
+def main() -> None:
+    """Run a command; what a user can mend is said in a line, without a traceback."""
+    arguments = sys.argv[1:]
+    try:
+        if arguments[:1] == ["train"]:  # its options depend on what is trained
+            train(tuple(arguments[1:]))
+        else:
+            tyro.extras.subcommand_cli_from_dict(
+                COMMANDS,
+                prog="workbench",
+                description="Self-supervised video representations: index, train, embed, look.",
+                args=arguments,
+                use_underscores=False,
+            )
+    except (Failed, ConfigError, OSError, ValueError, RuntimeError) as error:
+        print(f"workbench: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()
