@@ -1,1 +1,1 @@
-"""Generated data with known truth, made without a network."""
+"""Demo videos, drawn by the package itself, with known truth."""
