@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import queue
 import signal
@@ -19,7 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from workbench.data.framestore import DiskFull, Job, Stored, store
@@ -54,7 +55,7 @@ class Step:
 def store_all(
     jobs: Iterable[Job], workers: int, patience: float, command: Sequence[str] = COMMAND
 ) -> Iterator[Step]:
-    """Do the jobs side by side, with news at least twice a second; raises `DiskFull`.
+    """Do the jobs side by side, with news while they run; raises `DiskFull`.
 
     patience: seconds without a sign of life after which a worker is killed.
     """
@@ -90,8 +91,9 @@ def _hear(
         team.remove(worker)
         cause = worker.last_words()
         job = worker.dismiss()
+        if not worker.ready:
+            raise RuntimeError(f"the processes that decode do not start: {cause}")
         return _again(job, f"crashed ({cause})", waiting) if job else None
-    worker.deadline = time.monotonic() + worker.patience
     job = worker.job
     if job is None or "ready" in said:
         return None
@@ -121,26 +123,36 @@ class _Worker:
     news: queue.Queue[tuple[_Worker, dict | None]]
     job: Job | None = None
     patience: float = 0.0
-    deadline: float = field(default_factory=lambda: time.monotonic() + START)
+    ready: bool = False
+    deadline: float = math.inf  # when its silence will have lasted too long
 
     def __post_init__(self) -> None:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - dismiss() closes it
         self.process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         with self.process.stdout as lines:
             for line in lines:
-                self.news.put((self, json.loads(line)))
+                said = json.loads(line)
+                self.ready = True
+                going_on = "frames" in said or "ready" in said
+                self.deadline = time.monotonic() + self.patience if going_on else math.inf
+                self.news.put((self, said))
+        self.deadline = math.inf
         self.news.put((self, None))
 
     def give(self, job: Job, patience: float) -> None:
         self.job, self.patience = job, patience
         with contextlib.suppress(OSError):
             self.patience += Path(job.path).stat().st_size / DISK
-        self.deadline = max(self.deadline, time.monotonic() + self.patience)
+        self.deadline = time.monotonic() + self.patience + (0 if self.ready else START)
         with contextlib.suppress(OSError):  # it died meanwhile, which the listener tells
             self.process.stdin.write(json.dumps(asdict(job)).encode() + b"\n")
             self.process.stdin.flush()
@@ -148,7 +160,7 @@ class _Worker:
     @property
     def silent(self) -> bool:
         """True when it has a job and said nothing for too long."""
-        return self.job is not None and time.monotonic() > self.deadline
+        return time.monotonic() > self.deadline
 
     def last_words(self) -> str:
         """The signal that ended it, or the last line it wrote."""
