@@ -1,0 +1,165 @@
+"""All cameras of a recording, played in step and to the frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import panel as pn
+import param
+from panel.custom import JSComponent
+
+from workbench.data.manifest import DataSet
+from workbench.data.offsets import save_offsets
+from workbench.views import media
+from workbench.views.selection import Cursor
+
+MOST_BYTES = 20 * 2**20
+"""Most that is sent as bytes, all cameras of a recording together, where no server can be asked."""
+
+
+class SyncPlayer(JSComponent):
+    """Videos side by side that show the same frame of a recording; a frame number is the clock.
+
+    Frame k of the recording is frame k + shift[i] of video i, and `pts[i]` says when the container
+    shows each frame of video i. The five lists have one entry per camera.
+    """
+
+    srcs = param.List(doc="URLs, or the bytes of the files; '' shows the note instead.")
+    pts = param.List(doc="(T,) float64 seconds each: the container's own PTS table.")
+    shift = param.List(doc="Frames; the page changes it with the offset buttons.")
+    labels = param.List(doc="Names of the cameras.")
+    notes = param.List(doc="What to say in the place of a camera that has no source.")
+    saved = param.List(doc="The offsets on disk; where shift differs, the page offers to save.")
+    frame = param.Integer(0, doc="Frame of the recording; the page tells it at most 10 times a second.")
+    playing = param.Boolean(False)
+    rate = param.Number(1.0, bounds=(0.0625, 16), doc="1 is the speed of the recording.")
+    loop = param.List(doc="[first, last] frame to repeat, both shown; empty: play to the end.")
+    message = param.String("Choose a recording.", doc="What to say where there is no camera.")
+
+    _esm = Path(__file__).parent / "sync_player.js"
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**{"sizing_mode": "stretch_width", **params})
+        self.before_show = lambda: None
+
+    def _get_model(self, *args: object, **kwargs: object) -> object:
+        self.before_show()  # only now is it known which server, if any, shows it
+        return super()._get_model(*args, **kwargs)
+
+
+class Player(pn.viewable.Viewer):
+    """All cameras of the cursor's recording, linked with the cursor both ways.
+
+    Offsets that are adjusted while watching count at once; saving them writes the data set and
+    replaces `dataset`: watch it to follow.
+    """
+
+    dataset = param.ClassSelector(class_=DataSet, allow_None=True)
+    cursor = param.ClassSelector(class_=Cursor, allow_None=False)
+
+    def __init__(self, dataset: DataSet | None, cursor: Cursor, **params: object) -> None:
+        super().__init__(dataset=dataset, cursor=cursor, **params)
+        self.sync = SyncPlayer()
+        self.sync.before_show = self._locate
+        self._shown = False
+        self._load()
+        self.cursor.param.watch(self._follow, ["recording", "frame"])
+        self.param.watch(self._reload, "dataset")
+        self.sync.param.watch(self._lead, "frame")
+        self.sync.on_msg(self._save)
+
+    def __panel__(self) -> SyncPlayer:
+        """The player itself; its controls are part of it."""
+        return self.sync
+
+    @property
+    def cameras(self) -> list[int]:
+        """The videos on show."""
+        if self.dataset is None or self.cursor.recording not in self.dataset.recordings:
+            return []
+        return self.dataset.cameras(self.cursor.recording)
+
+    @property
+    def offsets(self) -> dict[int, int]:
+        """The offset of each video on show as it is seen now, saved or not."""
+        return dict(zip(self.cameras, self.sync.shift, strict=False))
+
+    def _load(self) -> None:
+        videos = [self.dataset.videos[i] for i in self.cameras]
+        offsets = [v.offset for v in videos]
+        srcs, notes = self._sources()
+        self.sync.param.update(
+            srcs=srcs,
+            notes=notes,
+            pts=[np.asarray(self.dataset.playable(i)[1], np.float64) for i in self.cameras],
+            shift=offsets,
+            saved=offsets,
+            labels=[v.camera for v in videos],
+            frame=self.cursor.frame,
+            playing=False,
+            loop=[],
+            message=self._message(),
+        )
+
+    def _sources(self) -> tuple[list[str | bytes], list[str]]:
+        """What the browser plays, and for the cameras it cannot get, why."""
+        paths = [self.dataset.playable(i)[0] for i in self.cameras]
+        if not self._shown:
+            return ["" for _ in paths], ["loading" for _ in paths]
+        missing = [not path.is_file() for path in paths]
+        total = sum(path.stat().st_size for path in paths if path.is_file())
+        srcs, notes = [], []
+        for path, gone in zip(paths, missing, strict=True):
+            src: str | bytes | None = None if gone else media.link(path)
+            note = f"{path} is gone. Put it back, or index again." if gone else ""
+            if src is None and not gone:
+                if total <= MOST_BYTES:
+                    src = path.read_bytes()
+                else:
+                    note = (
+                        f"These videos have {total / 2**20:.0f} MB, and a notebook cell can be "
+                        f"sent {MOST_BYTES / 2**20:.0f} MB. Watch them with: "
+                        "panel serve apps/explorer.py"
+                    )
+            srcs.append(src or "")
+            notes.append(note)
+        return srcs, notes
+
+    def _message(self) -> str:
+        if self.dataset is None:
+            return "Choose a data set."
+        if self.cursor.recording and not self.cameras:
+            return f"Data set {self.dataset.name!r} has no recording {self.cursor.recording!r}."
+        return "Choose a recording."
+
+    def _locate(self) -> None:
+        self._shown = True
+        srcs, notes = self._sources()
+        self.sync.param.update(srcs=srcs, notes=notes)
+
+    def _reload(self, event: param.parameterized.Event) -> None:
+        old, new = (None if d is None else d.table.drop(columns="offset") for d in (event.old, event.new))
+        if old is not None and new is not None and old.equals(new) and old.size:
+            self.sync.saved = [self.dataset.videos[i].offset for i in self.cameras]
+        else:
+            self._load()
+
+    def _follow(self, *events: param.parameterized.Event) -> None:
+        if any(e.name == "recording" for e in events):
+            self._load()
+        elif self.cursor.source != self.name:
+            self.sync.frame = self.cursor.frame
+
+    def _lead(self, event: param.parameterized.Event) -> None:
+        if event.new != self.cursor.frame:
+            self.cursor.move(event.new, self.name)
+
+    def _save(self, message: object) -> None:
+        if message != "save" or self.dataset is None:
+            return
+        try:
+            self.dataset = save_offsets(self.dataset, self.offsets)
+        except OSError as error:
+            if pn.state.notifications:
+                pn.state.notifications.error(f"The offsets were not saved: {error}")
