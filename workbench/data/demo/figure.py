@@ -12,6 +12,7 @@ SKINS = ((244, 206, 178), (228, 182, 146), (198, 146, 108), (150, 102, 72), (104
 HAIRS = ((28, 24, 24), (58, 40, 28), (104, 70, 40), (150, 104, 44), (124, 122, 122))
 BELTS = ((240, 240, 236), (236, 200, 60), (222, 120, 40), (50, 130, 70), (40, 70, 160),
          (104, 62, 38), (28, 28, 30))  # fmt: skip
+EYE = (40, 32, 30)
 JACKETS = ((238, 238, 232), (44, 78, 168))
 
 
@@ -89,7 +90,7 @@ def _rest(body: Body) -> Pose:
     s = body.scale
     zero = np.zeros((1, 3))
     up = np.eye(3)[None]
-    pelvis = zero + [0, 0, body.stand - 0.01]
+    pelvis = np.array([[0, 0, body.stand - 0.01]])
     trunk = place_trunk(body, pelvis, up, zero, np.zeros(1))
     targets = {}
     for side, sign in zip(SIDES, (1, -1), strict=True):
@@ -115,13 +116,12 @@ class _Sewing:
         colour: object,
         sides: int = 10,
         crumple: float = 0.0,
-        inside: bool = False,
     ) -> None:
         """A closed tube through elliptic rings.
 
         rings: (centre, half axis u, half axis v, carrier) each; carrier is a bone or a function
         from a place to two bones and the weight of the first. colour: (3,) or a function from the
-        middle of a face to one. inside: the inner surface too, for what hangs open.
+        middle of a face to one, or None for a hole.
         """
         centre, u, v = (np.array([r[k] for r in rings]) for k in (0, 1, 2))
         if np.dot(np.cross(u.mean(0), v.mean(0)), centre[-1] - centre[0]) < 0:
@@ -143,8 +143,6 @@ class _Sewing:
             for i in range(n - 1):
                 a, b, c, d = i * sides + k, i * sides + j, (i + 1) * sides + j, (i + 1) * sides + k
                 faces += [(a, b, c), (a, c, d)]
-        if inside:
-            faces += [(a, c, b) for a, b, c in faces]
         for face in faces:
             chosen = colour(places[list(face)].mean(0)) if callable(colour) else colour
             if chosen is not None:
@@ -206,25 +204,24 @@ def _trunk(sew: _Sewing, at: dict, body: Body, look: Look) -> None:
     cloth = look.jacket
     sew.tube(
         [ring(-0.13, 0.06, 0.07, "pelvis"), ring(-0.06, 0.15, 0.115, "pelvis"),
-         ring(0.04, 0.165, 0.12, "pelvis"), ring(0.14, 0.15, 0.11, "pelvis")],
-        cloth, 12, 0.03,
+         ring(0.04, 0.165, 0.12, "pelvis")],
+        cloth, 10, 0.03,
     )  # fmt: skip
     sew.tube(
         [ring(0.11, 0.155, 0.115, between), ring(0.17, 0.16, 0.118, between),
          ring(0.25, 0.172, 0.124, "chest"), ring(0.34, 0.186, 0.130, "chest"),
          ring(0.42, 0.192, 0.122, "chest"), ring(0.47, 0.178, 0.105, "chest"),
          ring(0.505, 0.125, 0.085, "chest"), ring(0.525, 0.075, 0.07, "chest")],
-        chest_colour, 16, 0.05,
+        chest_colour, 14, 0.05,
     )  # fmt: skip
-    sew.tube(  # the skirt of the jacket, open below
+    sew.tube(  # the skirt of the jacket
         [ring(0.15, 0.160, 0.120, "pelvis"), ring(0.05, 0.182, 0.138, "pelvis"),
          ring(-0.06, 0.198, 0.155, with_thigh(0.35)), ring(-0.17, 0.205, 0.165, with_thigh(0.6))],
-        cloth, 14, 0.06, inside=True,
+        cloth, 12, 0.06,
     )  # fmt: skip
     sew.tube(
-        [ring(0.115, 0.172, 0.132, between), ring(0.14, 0.177, 0.137, between),
-         ring(0.165, 0.172, 0.132, between)],
-        look.belt, 14,
+        [ring(0.115, 0.174, 0.134, between), ring(0.165, 0.174, 0.134, between)],
+        look.belt, 12,
     )  # fmt: skip
     for sign in (1, -1):  # the hanging ends of the belt
         top = pelvis + np.array([0.135 * g, 0.015 * sign * g, 0.14 * s])
@@ -240,7 +237,7 @@ def _trunk(sew: _Sewing, at: dict, body: Body, look: Look) -> None:
         ):  # fmt: skip
             point = pelvis + np.array([(deep + 0.004 * sign) * g, sign * across * g, height * s])
             rings.append((point, x * 0.010 * g, (y * 0.022 + z * 0.008 * sign) * g, "chest"))
-        sew.tube(rings, band, 6)
+        sew.tube(rings, band, 4)
 
 
 def _along(
@@ -274,17 +271,17 @@ def _arm(sew: _Sewing, at: dict, frames: dict, body: Body, look: Look, side: str
 
     sleeve = [
         on_upper(-0.22, 0.035), on_upper(-0.12, 0.068), on_upper(0.1, 0.080), on_upper(0.5, 0.074),
-        on_upper(0.85, 0.066), on_upper(1.0, 0.064, bend), on_fore(0.15, 0.064),
-        on_fore(0.45, 0.066), on_fore(0.74, 0.070),
+        on_upper(0.88, 0.066), on_upper(1.0, 0.064, bend), on_fore(0.15, 0.064),
+        on_fore(0.74, 0.070),
     ]  # fmt: skip
-    sew.tube(sleeve, look.jacket, 9, 0.06)
+    sew.tube(sleeve, look.jacket, 8, 0.06)
     hand = f"{side}_hand"
     thin = [
         on_fore(0.6, 0.036), on_fore(0.98, 0.027),
         *(_along(at, frames, joints[2], hand, joints[3], k, r * g, hand)
-          for k, r in ((0.3, 0.036), (0.75, 0.042), (1.25, 0.036), (1.5, 0.018))),
+          for k, r in ((0.5, 0.042), (1.2, 0.038), (1.5, 0.018))),
     ]  # fmt: skip
-    sew.tube(thin, look.skin, 7)
+    sew.tube(thin, look.skin, 5)
 
 
 def _leg(sew: _Sewing, at: dict, frames: dict, body: Body, look: Look, side: str) -> None:
@@ -304,19 +301,19 @@ def _leg(sew: _Sewing, at: dict, frames: dict, body: Body, look: Look, side: str
     trousers = [
         on_thigh(-0.12, 0.06), on_thigh(0.0, 0.095), on_thigh(0.2, 0.104), on_thigh(0.55, 0.094),
         on_thigh(0.9, 0.080), on_thigh(1.0, 0.077, bend), on_shin(0.12, 0.076),
-        on_shin(0.45, 0.078), on_shin(0.80, 0.078),
+        on_shin(0.80, 0.078),
     ]  # fmt: skip
-    sew.tube(trousers, look.jacket, 10, 0.05)
-    sew.tube([on_shin(0.7, 0.05), on_shin(0.9, 0.037), on_shin(1.04, 0.036)], look.skin, 7)
+    sew.tube(trousers, look.jacket, 8, 0.05)
+    sew.tube([on_shin(0.75, 0.045), on_shin(0.92, 0.037), on_shin(1.04, 0.036)], look.skin, 6)
     ahead, aside, up = frames[foot][:, 2], frames[foot][:, 1], frames[foot][:, 0]
     rings = []
-    for far, rise, wide, thick in (
-        (-0.065, -0.050, 0.022, 0.02), (-0.045, -0.030, 0.034, 0.045), (0.0, -0.025, 0.037, 0.05),
-        (0.07, -0.045, 0.042, 0.034), (0.13, -0.055, 0.047, 0.024), (0.175, -0.062, 0.034, 0.016),
+    for far, drop, wide, thick in (
+        (-0.06, 0.040, 0.028, 0.03), (0.0, 0.025, 0.037, 0.05), (0.07, 0.045, 0.042, 0.034),
+        (0.13, 0.055, 0.047, 0.024), (0.175, 0.062, 0.034, 0.016),
     ):  # fmt: skip
-        centre = at[ankle] + (ahead * far + up * -abs(rise) * np.sign(up[2] or 1)) * s
+        centre = at[ankle] + (ahead * far - up * np.sign(up[2]) * drop) * s
         rings.append((centre, aside * wide * g, up * thick * g, foot))
-    sew.tube(rings, look.skin, 8)
+    sew.tube(rings, look.skin, 6)
 
 
 def _head(sew: _Sewing, at: dict, body: Body, look: Look) -> None:
@@ -325,10 +322,11 @@ def _head(sew: _Sewing, at: dict, body: Body, look: Look) -> None:
     centre = at["head"]
 
     def ball(middle: np.ndarray, radii: tuple, colour: object, rings: int, sides: int) -> None:
+        ahead, wide, deep = np.array(radii) * s
         polar = np.linspace(-np.pi / 2 + 0.25, np.pi / 2 - 0.25, rings)
         sew.tube(
-            [(middle + z * radii[2] * np.sin(p), x * radii[0] * np.cos(p),
-              y * radii[1] * np.cos(p), "head") for p in polar],
+            [(middle + z * deep * np.sin(p), x * ahead * np.cos(p), y * wide * np.cos(p), "head")
+             for p in polar],
             colour, sides,
         )  # fmt: skip
 
@@ -342,27 +340,20 @@ def _head(sew: _Sewing, at: dict, body: Body, look: Look) -> None:
         return None if face else look.hair
 
     neck = at["neck"]
-    sew.tube([(neck - z * 0.05 * s, x * 0.055 * s, y * 0.055 * s, "chest"),
-              (neck + z * 0.10 * s, x * 0.050 * s, y * 0.050 * s, "head")], look.skin, 8)  # fmt: skip
-    ball(centre, (0.098 * s, 0.080 * s, 0.125 * s), look.skin, 8, 12)
-    ball(centre + np.array([-0.006, 0, 0.008]) * s, (0.110 * s, 0.091 * s, 0.130 * s), hair, 10, 14)
-    ball(
-        centre + np.array([0.100, 0, -0.012]) * s,
-        (0.016 * s, 0.014 * s, 0.022 * s),
-        look.skin,
-        3,
-        5,
-    )
+    low, high = neck - z * 0.05 * s, neck + z * 0.10 * s
+    sew.tube(
+        [(low, x * 0.055 * s, y * 0.055 * s, "chest"), (high, x * 0.05 * s, y * 0.05 * s, "head")],
+        look.skin, 6,
+    )  # fmt: skip
+
+    def at_head(ahead: float, aside: float, up: float) -> np.ndarray:
+        return centre + np.array([ahead, aside, up]) * s
+
+    ball(centre, (0.098, 0.080, 0.125), look.skin, 7, 10)
+    ball(at_head(-0.006, 0, 0.008), (0.110, 0.091, 0.130), hair, 8, 12)
+    ball(at_head(0.100, 0, -0.012), (0.016, 0.014, 0.022), look.skin, 3, 4)
     for sign in (1, -1):
-        eye = centre + np.array([0.088, 0.032 * sign, 0.018]) * s
-        ball(eye, (0.010 * s, 0.013 * s, 0.011 * s), (40, 32, 30), 3, 5)
-        ear = centre + np.array([0.0, 0.082 * sign, -0.005]) * s
-        ball(ear, (0.018 * s, 0.012 * s, 0.028 * s), look.skin, 3, 5)
+        ball(at_head(0.088, 0.032 * sign, 0.018), (0.010, 0.013, 0.011), EYE, 3, 4)
+        ball(at_head(0, 0.082 * sign, -0.005), (0.018, 0.012, 0.028), look.skin, 3, 4)
     if look.bun:
-        ball(
-            centre + np.array([-0.115, 0, 0.035]) * s,
-            (0.05 * s, 0.05 * s, 0.05 * s),
-            look.hair,
-            5,
-            8,
-        )
+        ball(at_head(-0.115, 0, 0.035), (0.05, 0.05, 0.05), look.hair, 4, 7)

@@ -90,15 +90,15 @@ def stage(index: int, label: str, seed: int = 0) -> Recording:
     is seen beside the movement depends on the class.
     """
     moves, people, place, film = (np.random.default_rng([seed, index, k]) for k in range(4))
-    n = int(np.clip(round(moves.gamma(9, 7.6)), 42, 114))  # 1.4 to 3.8 s, most near 2.2 s
+    n = int(np.clip(round(moves.gamma(9, 7.2)), 42, 114))  # 1.4 to 3.8 s, most near 2.1 s
     start = round(0.15 * n)
     stop = n - start
     time = (np.arange(n) - start) / (stop - 1 - start)
     inside = (time >= 0) & (time <= 1)
     haste = moves.uniform(-0.4, 0.4)  # slow entry and fast fall, or the other way round
     warped = time + haste * np.sin(2 * np.pi * time) / (2 * np.pi) * inside
-    times = np.interp(warped, [-start / (stop - 1 - start), 0, 1, (n - 1 - start) / (stop - 1 - start)],
-                      [START, 0, 1, END])  # fmt: skip
+    ends = np.array([-start, 0, stop - 1 - start, n - 1 - start]) / (stop - 1 - start)
+    times = np.interp(warped, ends, [START, 0, 1, END])
     bodies = tuple(
         Body(people.uniform(1.56, 1.88), people.uniform(0.96, 1.04), people.uniform(0.97, 1.04),
              people.uniform(0.9, 1.16))
@@ -132,7 +132,7 @@ def stage(index: int, label: str, seed: int = 0) -> Recording:
 def _camera(rng: np.random.Generator, corner: tuple[int, int]) -> Camera:
     """A camera near a corner of the mat that looks at its centre."""
     place = np.array([*(np.array(corner) * MAT + rng.normal(0, 0.12, 2)), rng.uniform(1.5, 2.2)])
-    target = np.array([*rng.normal(0, 0.04, 2), rng.uniform(0.60, 0.70)])
+    target = np.array([*rng.normal(0, 0.04, 2), rng.uniform(0.66, 0.76)])
     far = np.linalg.norm(place - target)
     focal = rng.uniform(0.54, 0.60) * HEIGHT * far / 1.7  # an adult fills so much of the height
     return Camera.looking(place, target, focal, (WIDTH, HEIGHT))
@@ -285,14 +285,14 @@ def _write_text(path: Path, text: str) -> None:
 
 
 README = """\
-Judo demo: {count} recordings of a throw, each filmed by four cameras (ne, nw, sw, se: the corners of
-the mat). Made by "workbench demo judo" from seed {seed}; nothing in it was ever filmed.
+Judo demo: {count} recordings of a throw, each filmed by four cameras (ne, nw, sw, se: the corners
+of the mat). Made by "workbench demo judo" from seed {seed}; nothing in it was ever filmed.
 
 videos/RECORDING_CAMERA.mp4   H.264, 30 pictures per second, the cameras in step
 clips.csv                     recording, camera, path, label, split, offset_frames, tags
-segments.csv                  recording, start, stop, label: frames [start, stop); the first and last
-                              15 % are background
-truth/RECORDING.npz           joints        (T, 2, J, 3) metres; tori (who throws), then uke; z is up
+segments.csv                  recording, start, stop, label: frames [start, stop); the first and
+                              last 15 % are background
+truth/RECORDING.npz           joints        (T, 2, J, 3) metres; tori (who throws), uke; z is up
                               joint_names   (J,)
                               phase         (T,) progress of the movement, 0 before, 1 after it
                               label, start, stop, tags, fps, size (width, height)
@@ -308,7 +308,7 @@ koshi        o-goshi: tori rolls uke over the hip
 masutemi     tomoe-nage: tori falls on his back and sends uke over his head with a foot
 yoko-sutemi  yoko-otoshi: tori drops on his side; uke rolls sideways over his leg
 
-Tempo, bodies, direction, clothes, mat, walls, light and cameras are drawn independently of the class.
+Tempo, bodies, direction, clothes, mat, walls, light and cameras do not depend on the class.
 Splits are 70/20/10 by recording and class. Twelve recordings cannot be: they are 8 train (every
 class), 2 val and 2 test, of four classes between them.
 """

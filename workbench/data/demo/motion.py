@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -89,7 +90,8 @@ def _follow(
         _, what, x, y, z = key
         offset = np.array([x, y, z]) * size
         if what == "mat":
-            return np.broadcast_to(offset + [0, 0, body.ankle], (len(times), 3))
+            standing = np.array([0, 0, body.ankle])
+            return np.broadcast_to(offset + standing, (len(times), 3))
         if what == "hips":
             return me.places["pelvis"] + me.pelvis @ (np.array([x, y, z]) * body.scale)
         if what == "chest":
@@ -102,7 +104,7 @@ def _follow(
         return elbows[side] + offset
 
     target = place(keys[0]).copy()
-    for before, after in zip(keys, keys[1:], strict=False):
+    for before, after in pairwise(keys):
         w = np.clip((times - before[0]) / (after[0] - before[0]), 0, 1)[:, None]
         w = w * w * (3 - 2 * w)
         target += w * (place(after) - place(before))

@@ -11,13 +11,13 @@ import numpy as np
 
 def rasterise(
     points: np.ndarray, light: np.ndarray, faces: np.ndarray, width: int, height: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The visible pixels of a triangle mesh: where they are, their triangle, their brightness.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What a triangle mesh shows: the rows, columns, triangles and brightness of its pixels.
 
     points: (V, 3) float32 of x, y in pixels (pixel centres at whole numbers) and depth, metres;
     light: (V,) brightness of the vertices, interpolated between them; faces: (F, 3) vertices,
-    counter-clockwise seen from outside (those turned away are not drawn). Returns (N,) flat pixel
-    numbers y * width + x, each once; (N,) triangle numbers; (N,) brightness.
+    counter-clockwise seen from outside (those turned away are not drawn). Returns four times (N,),
+    each pixel once.
     """
     x, y, nearness = points[:, 0], points[:, 1], 1 / points[:, 2]  # 1/depth is linear on screen
     faces, chosen = _turned_here(x, y, points[:, 2], faces)
@@ -52,17 +52,19 @@ def rasterise(
     pixel = origin[line] + step
     depth = at[line] + a[line] * step.astype(np.float32)
     if not len(depth):
-        return pixel, chosen[:0], depth
+        return pixel, pixel, chosen[:0], depth
     low, high = depth.min(), depth.max()
     order = ((depth - low) * (65535 / max(high - low, 1e-9))).astype(np.uint16)
     order = np.argsort(order, kind="stable")  # radix sort
     top = np.full(width * height, -1, np.int32)
     top[pixel[order]] = order
     shown = top[top >= 0]
-    pixel, of = pixel[shown], face[line[shown]]
-    v, u = (q.astype(np.float32) for q in np.divmod(pixel, np.int32(width)))
+    line = line[shown]
+    of = face[line]
+    v = row[line]
+    u = pixel[shown] - v * width
     bright = glow[0][of] * u + glow[1][of] * v + glow[2][of]
-    return pixel, chosen[of], bright
+    return v.astype(np.int32), u.astype(np.int32), chosen[of], bright
 
 
 def _turned_here(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,8 +16,13 @@ from workbench.data.demo.skeleton import BONES, JOINTS, Pose
 
 SHAKE = 4
 """Most that a camera shakes, pixels."""
-THICK = {"pelvis": 0.13, "chest": 0.14, "head": 0.10, "upper_arm": 0.07, "forearm": 0.06,
-         "hand": 0.04, "thigh": 0.10, "shin": 0.075, "foot": 0.04}  # fmt: skip
+THICK = tuple(
+    {"pelvis": 0.13, "chest": 0.14, "head": 0.11, "upper_arm": 0.07, "forearm": 0.06,
+     "hand": 0.05, "thigh": 0.10, "shin": 0.075, "foot": 0.05}[
+        bone.removeprefix("left_").removeprefix("right_")]
+    for bone in BONES
+)  # fmt: skip
+"""Radius of the shadow of each bone, metres."""
 
 
 @dataclass(frozen=True)
@@ -93,21 +99,14 @@ class Scene:
         height, width = picture.shape[:2]
         mask = Image.new("L", (width, height))
         pen = ImageDraw.Draw(mask)
-        names = [name.split("_", 1)[-1] for name in BONES] * 2
-        for name, (a, b) in zip(names, ends, strict=True):
-            radius = THICK[name if name in THICK else name.split("_")[-1]] * focal
-            line = []
-            for x, y, depth in (a, b):
-                if depth < 0.5:
-                    break
-                u, v, wide, flat = x + moved[0], y + moved[1], radius / depth, 0.45 * radius / depth
-                pen.ellipse((u - wide, v - flat, u + wide, v + flat), fill=255)
-                line += [u, v]
-            else:
-                steep = abs(line[3] - line[1]) / (
-                    np.hypot(line[2] - line[0], line[3] - line[1]) + 1
-                )
-                pen.line(line, fill=255, width=max(1, round((0.9 + 1.1 * steep) * radius / depth)))
+        ends = ends + np.array([*moved, 0])
+        for thick, ((x, y, depth), (x2, y2, depth2)) in zip(THICK * 2, ends.tolist(), strict=True):
+            if min(depth, depth2) < 0.5:
+                continue
+            wide = thick * focal / depth
+            pen.ellipse((x - wide, y - 0.45 * wide, x + wide, y + 0.45 * wide), fill=255)
+            steep = abs(y2 - y) / (math.hypot(x2 - x, y2 - y) + 1)
+            pen.line((x, y, x2, y2), fill=255, width=max(1, round((0.9 + 1.1 * steep) * wide)))
         box = mask.getbbox()
         if box is None:
             return
@@ -128,8 +127,8 @@ class Scene:
             return
         w, h = int(x1 - x0), int(y1 - y0)
         local = points - np.float32([2 * x0, 2 * y0, 0])
-        pixel, face, bright = rasterise(local, self.light[t], self.faces, 2 * w, 2 * h)
-        whole = (pixel // (4 * w)) * w + (pixel % (2 * w)) // 2
+        v, u, face, bright = rasterise(local, self.light[t], self.faces, 2 * w, 2 * h)
+        whole = (v >> 1) * w + (u >> 1)
         covered = np.bincount(whole, minlength=w * h) / 4
         touched = np.flatnonzero(covered)
         colour = np.minimum(self.colours[face] * bright[:, None], 255)

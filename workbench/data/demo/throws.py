@@ -33,17 +33,30 @@ def ashi() -> tuple[Part, Part]:
             (END, 0.20, 0.30, 0.88, 0, 14, 22, 10),
         ],
         limbs={
-            "left_ankle": [*_into(LEFT_STANCE), (0.06, "mat", *LEFT_STANCE, 0),
-                           (0.26, "mat", 0.24, 0.40, 0)],
-            "right_ankle": [*_into(RIGHT_STANCE, late=True), (0.22, "mat", *RIGHT_STANCE, 0),
-                            (0.45, "mat", 0.66, 0.22, 0.34), (0.55, "mat", 0.46, 0.20, 0.16),
-                            (0.66, "mat", -0.15, 0.20, 0.22), (0.78, "mat", -0.52, 0.22, 0.62),
-                            (0.87, "mat", -0.50, 0.22, 0.62), (1.03, "mat", -0.05, 0.16, 0)],
+            "left_ankle": [
+                *_into(LEFT_STANCE),
+                (0.06, "mat", *LEFT_STANCE, 0),
+                (0.26, "mat", 0.24, 0.40, 0),
+            ],
+            "right_ankle": [
+                *_into(RIGHT_STANCE, late=True),
+                (0.22, "mat", *RIGHT_STANCE, 0),
+                (0.45, "mat", 0.66, 0.22, 0.34),
+                (0.55, "mat", 0.46, 0.20, 0.16),
+                (0.66, "mat", -0.15, 0.20, 0.22),
+                (0.78, "mat", -0.52, 0.22, 0.62),
+                (0.87, "mat", -0.50, 0.22, 0.62),
+                (1.03, "mat", -0.05, 0.16, 0),
+            ],
             "left_wrist": _sleeve(),
-            "right_wrist": [*_lapel(), (0.88, "his chest", *LAPEL), (1.02, "chest", 0.32, -0.12, 0.05),
-                            (END, "chest", 0.22, -0.25, -0.05)],
+            "right_wrist": [
+                *_lapel(),
+                (0.88, "his chest", *LAPEL),
+                (1.02, "chest", 0.32, -0.12, 0.05),
+                (END, "chest", 0.22, -0.25, -0.05),
+            ],
         },
-    )  # fmt: skip
+    )
     uke = Part(
         azimuth=0,
         trunk=[
@@ -57,17 +70,30 @@ def ashi() -> tuple[Part, Part]:
             (END, 0.84, -0.02, 0.12, 180, 86, 30, 25),
         ],
         limbs={
-            "left_ankle": [*_into(LEFT_STANCE, -1), (0.60, "mat", *_mirror(LEFT_STANCE), 0),
-                           (0.80, "mat", 0.05, -0.16, 0.35), (0.98, "hips", 0.25, 0.14, -0.72),
-                           (END, "hips", 0.12, 0.16, -0.58)],
-            "right_ankle": [*_into(RIGHT_STANCE, -1, late=True), (0.55, "mat", *_mirror(RIGHT_STANCE), 0),
-                            (0.68, "mat", 0.02, 0.14, 0.40), (0.80, "mat", 0.06, 0.12, 0.80),
-                            (0.90, "hips", 0.58, -0.12, -0.55), (1.06, "hips", 0.22, -0.16, -0.70),
-                            (END, "hips", 0.14, -0.16, -0.60)],
+            "left_ankle": [
+                *_into(LEFT_STANCE, -1),
+                (0.60, "mat", *_mirror(LEFT_STANCE), 0),
+                (0.80, "mat", 0.05, -0.16, 0.35),
+                (0.98, "hips", 0.25, 0.14, -0.72),
+                (END, "hips", 0.12, 0.16, -0.58),
+            ],
+            "right_ankle": [
+                *_into(RIGHT_STANCE, -1, late=True),
+                (0.55, "mat", *_mirror(RIGHT_STANCE), 0),
+                (0.68, "mat", 0.02, 0.14, 0.40),
+                (0.80, "mat", 0.06, 0.12, 0.80),
+                (0.90, "hips", 0.58, -0.12, -0.55),
+                (1.06, "hips", 0.22, -0.16, -0.70),
+                (END, "hips", 0.14, -0.16, -0.60),
+            ],
             "left_wrist": _slap(0.55, 0.90, "left"),
-            "right_wrist": [*_lapel(), (0.85, "his chest", *LAPEL), (1.05, "chest", 0.3, -0.1, 0.25)],
+            "right_wrist": [
+                *_lapel(),
+                (0.85, "his chest", *LAPEL),
+                (1.05, "chest", 0.3, -0.1, 0.25),
+            ],
         },
-    )  # fmt: skip
+    )
     return tori, uke
 
 
@@ -87,17 +113,31 @@ def te() -> tuple[Part, Part]:
             (END, 0.02, 0.02, 0.88, 180, 16, 20, 15),
         ],
         limbs={
-            "left_ankle": [*_into(LEFT_STANCE), (0.18, "mat", *LEFT_STANCE, 0),
-                           (0.38, "mat", 0.08, -0.18, 0)],
-            "right_ankle": [*_into(RIGHT_STANCE, late=True), (0.04, "mat", *RIGHT_STANCE, 0),
-                            (0.22, "mat", 0.02, 0.20, 0)],
-            "left_wrist": [*_sleeve(), (0.75, "his right elbow", 0, 0, 0),
-                           (END, "his right elbow", 0, 0, 0.05)],
-            "right_wrist": [*_lapel(), (0.15, "his chest", *LAPEL), (0.36, "chest", 0.26, -0.14, 0.34),
-                            (0.70, "chest", 0.30, 0.02, 0.24), (0.92, "his right elbow", 0, 0, 0.05),
-                            (END, "his right elbow", 0, 0, 0.05)],
+            "left_ankle": [
+                *_into(LEFT_STANCE),
+                (0.18, "mat", *LEFT_STANCE, 0),
+                (0.38, "mat", 0.08, -0.18, 0),
+            ],
+            "right_ankle": [
+                *_into(RIGHT_STANCE, late=True),
+                (0.04, "mat", *RIGHT_STANCE, 0),
+                (0.22, "mat", 0.02, 0.20, 0),
+            ],
+            "left_wrist": [
+                *_sleeve(),
+                (0.75, "his right elbow", 0, 0, 0),
+                (END, "his right elbow", 0, 0, 0.05),
+            ],
+            "right_wrist": [
+                *_lapel(),
+                (0.15, "his chest", *LAPEL),
+                (0.36, "chest", 0.26, -0.14, 0.34),
+                (0.70, "chest", 0.30, 0.02, 0.24),
+                (0.92, "his right elbow", 0, 0, 0.05),
+                (END, "his right elbow", 0, 0, 0.05),
+            ],
         },
-    )  # fmt: skip
+    )
     uke = Part(
         azimuth=180,
         trunk=[
@@ -113,18 +153,34 @@ def te() -> tuple[Part, Part]:
             (END, -0.96, 0.08, 0.12, 180, 264, 30, 25),
         ],
         limbs={
-            "left_ankle": [*_into(LEFT_STANCE, -1), (0.44, "mat", *_mirror(LEFT_STANCE), 0),
-                           (0.60, "hips", -0.14, 0.14, -0.76), (0.70, "hips", 0.16, 0.18, -0.66),
-                           (0.80, "hips", 0.34, 0.18, -0.58), (0.98, "hips", 0.30, 0.18, -0.68), (END, "hips", 0.16, 0.18, -0.58)],
-            "right_ankle": [*_into(RIGHT_STANCE, -1, late=True), (0.46, "mat", *_mirror(RIGHT_STANCE), 0),
-                            (0.62, "hips", -0.20, -0.12, -0.68), (0.72, "hips", 0.22, -0.16, -0.58),
-                            (0.82, "hips", 0.40, -0.16, -0.54),
-                            (1.00, "hips", 0.24, -0.16, -0.70), (END, "hips", 0.14, -0.18, -0.62)],
+            "left_ankle": [
+                *_into(LEFT_STANCE, -1),
+                (0.44, "mat", *_mirror(LEFT_STANCE), 0),
+                (0.60, "hips", -0.14, 0.14, -0.76),
+                (0.70, "hips", 0.16, 0.18, -0.66),
+                (0.80, "hips", 0.34, 0.18, -0.58),
+                (0.98, "hips", 0.30, 0.18, -0.68),
+                (END, "hips", 0.16, 0.18, -0.58),
+            ],
+            "right_ankle": [
+                *_into(RIGHT_STANCE, -1, late=True),
+                (0.46, "mat", *_mirror(RIGHT_STANCE), 0),
+                (0.62, "hips", -0.20, -0.12, -0.68),
+                (0.72, "hips", 0.22, -0.16, -0.58),
+                (0.82, "hips", 0.40, -0.16, -0.54),
+                (1.00, "hips", 0.24, -0.16, -0.70),
+                (END, "hips", 0.14, -0.18, -0.62),
+            ],
             "left_wrist": _slap(0.42, 0.92, "left"),
-            "right_wrist": [*_lapel(), (0.22, "his chest", *LAPEL), (0.40, "his chest", 0.36, -0.08, 0.20),
-                            (0.80, "his chest", 0.40, -0.04, 0.10), (1.0, "chest", 0.42, -0.12, 0.30)],
+            "right_wrist": [
+                *_lapel(),
+                (0.22, "his chest", *LAPEL),
+                (0.40, "his chest", 0.36, -0.08, 0.20),
+                (0.80, "his chest", 0.40, -0.04, 0.10),
+                (1.0, "chest", 0.42, -0.12, 0.30),
+            ],
         },
-    )  # fmt: skip
+    )
     return tori, uke
 
 
@@ -144,18 +200,31 @@ def koshi() -> tuple[Part, Part]:
             (END, 0.04, 0.05, 0.88, 202, 12, 22, 15),
         ],
         limbs={
-            "left_ankle": [*_into(LEFT_STANCE), (0.18, "mat", *LEFT_STANCE, 0),
-                           (0.38, "mat", 0.14, -0.12, 0), (0.90, "mat", 0.14, -0.12, 0),
-                           (1.06, "mat", 0.16, -0.06, 0)],
-            "right_ankle": [*_into(RIGHT_STANCE, late=True), (0.04, "mat", *RIGHT_STANCE, 0),
-                            (0.22, "mat", 0.06, 0.30, 0), (0.86, "mat", 0.06, 0.30, 0),
-                            (1.02, "mat", -0.12, 0.22, 0)],
+            "left_ankle": [
+                *_into(LEFT_STANCE),
+                (0.18, "mat", *LEFT_STANCE, 0),
+                (0.38, "mat", 0.14, -0.12, 0),
+                (0.90, "mat", 0.14, -0.12, 0),
+                (1.06, "mat", 0.16, -0.06, 0),
+            ],
+            "right_ankle": [
+                *_into(RIGHT_STANCE, late=True),
+                (0.04, "mat", *RIGHT_STANCE, 0),
+                (0.22, "mat", 0.06, 0.30, 0),
+                (0.86, "mat", 0.06, 0.30, 0),
+                (1.02, "mat", -0.12, 0.22, 0),
+            ],
             "left_wrist": [*_sleeve(), (END, "his right elbow", 0, 0, 0.04)],
-            "right_wrist": [*_lapel(), (0.06, "his chest", *LAPEL), (0.30, "his hips", -0.14, -0.02, 0.16),
-                            (0.74, "his hips", -0.14, 0.0, 0.16), (0.92, "his chest", 0.14, 0.0, 0.10),
-                            (1.10, "chest", 0.30, -0.14, 0.05)],
+            "right_wrist": [
+                *_lapel(),
+                (0.06, "his chest", *LAPEL),
+                (0.30, "his hips", -0.14, -0.02, 0.16),
+                (0.74, "his hips", -0.14, 0.0, 0.16),
+                (0.92, "his chest", 0.14, 0.0, 0.10),
+                (1.10, "chest", 0.30, -0.14, 0.05),
+            ],
         },
-    )  # fmt: skip
+    )
     uke = Part(
         azimuth=250,
         trunk=[
@@ -171,17 +240,32 @@ def koshi() -> tuple[Part, Part]:
             (END, -0.62, 0.02, 0.12, 430, 86, 30, 25),
         ],
         limbs={
-            "left_ankle": [*_into(LEFT_STANCE, -1), (0.46, "mat", *_mirror(LEFT_STANCE), 0),
-                           (0.60, "hips", -0.08, 0.20, -0.78), (0.80, "hips", 0.22, 0.26, -0.72),
-                           (0.98, "hips", 0.34, 0.22, -0.64), (END, "hips", 0.20, 0.20, -0.56)],
-            "right_ankle": [*_into(RIGHT_STANCE, -1, late=True), (0.42, "mat", *_mirror(RIGHT_STANCE), 0),
-                            (0.58, "hips", 0.06, -0.20, -0.76), (0.80, "hips", 0.10, -0.20, -0.78),
-                            (1.00, "hips", 0.22, -0.16, -0.70), (END, "hips", 0.14, -0.18, -0.62)],
+            "left_ankle": [
+                *_into(LEFT_STANCE, -1),
+                (0.46, "mat", *_mirror(LEFT_STANCE), 0),
+                (0.60, "hips", -0.08, 0.20, -0.78),
+                (0.80, "hips", 0.22, 0.26, -0.72),
+                (0.98, "hips", 0.34, 0.22, -0.64),
+                (END, "hips", 0.20, 0.20, -0.56),
+            ],
+            "right_ankle": [
+                *_into(RIGHT_STANCE, -1, late=True),
+                (0.42, "mat", *_mirror(RIGHT_STANCE), 0),
+                (0.58, "hips", 0.06, -0.20, -0.76),
+                (0.80, "hips", 0.10, -0.20, -0.78),
+                (1.00, "hips", 0.22, -0.16, -0.70),
+                (END, "hips", 0.14, -0.18, -0.62),
+            ],
             "left_wrist": _slap(0.40, 0.92, "left"),
-            "right_wrist": [*_lapel(), (0.20, "his chest", *LAPEL), (0.40, "his chest", 0.30, 0.20, 0.22),
-                            (0.80, "his chest", 0.34, 0.16, 0.16), (1.0, "chest", 0.42, -0.12, 0.30)],
+            "right_wrist": [
+                *_lapel(),
+                (0.20, "his chest", *LAPEL),
+                (0.40, "his chest", 0.30, 0.20, 0.22),
+                (0.80, "his chest", 0.34, 0.16, 0.16),
+                (1.0, "chest", 0.42, -0.12, 0.30),
+            ],
         },
-    )  # fmt: skip
+    )
     return tori, uke
 
 
@@ -200,19 +284,36 @@ def masutemi() -> tuple[Part, Part]:
             (END, 0.06, 0.00, 0.12, 0, 84, 30, 25),
         ],
         limbs={
-            "left_ankle": [*_into(LEFT_STANCE), (0.04, "mat", *LEFT_STANCE, 0),
-                           (0.22, "mat", 0.32, 0.10, 0), (0.60, "mat", 0.36, 0.14, 0),
-                           (0.80, "mat", 0.52, 0.18, 0)],
-            "right_ankle": [*_into(RIGHT_STANCE, late=True), (0.16, "mat", *RIGHT_STANCE, 0),
-                            (0.34, "his hips", 0.20, 0.0, 0.06), (0.72, "his hips", 0.16, 0.0, 0.04),
-                            (0.86, "hips", 0.74, -0.06, -0.14), (1.05, "mat", 0.50, -0.16, 0.05),
-                            (END, "mat", 0.44, -0.16, 0)],
-            "left_wrist": [*_sleeve(), (0.86, "his right elbow", 0, 0, 0),
-                           (1.02, "chest", 0.34, 0.22, 0.30), (END, "chest", 0.26, 0.25, 0.12)],
-            "right_wrist": [*_lapel(), (0.86, "his chest", *LAPEL), (1.02, "chest", 0.34, -0.20, 0.34),
-                            (END, "chest", 0.26, -0.25, 0.12)],
+            "left_ankle": [
+                *_into(LEFT_STANCE),
+                (0.04, "mat", *LEFT_STANCE, 0),
+                (0.22, "mat", 0.32, 0.10, 0),
+                (0.60, "mat", 0.36, 0.14, 0),
+                (0.80, "mat", 0.52, 0.18, 0),
+            ],
+            "right_ankle": [
+                *_into(RIGHT_STANCE, late=True),
+                (0.16, "mat", *RIGHT_STANCE, 0),
+                (0.34, "his hips", 0.20, 0.0, 0.06),
+                (0.72, "his hips", 0.16, 0.0, 0.04),
+                (0.86, "hips", 0.74, -0.06, -0.14),
+                (1.05, "mat", 0.50, -0.16, 0.05),
+                (END, "mat", 0.44, -0.16, 0),
+            ],
+            "left_wrist": [
+                *_sleeve(),
+                (0.86, "his right elbow", 0, 0, 0),
+                (1.02, "chest", 0.34, 0.22, 0.30),
+                (END, "chest", 0.26, 0.25, 0.12),
+            ],
+            "right_wrist": [
+                *_lapel(),
+                (0.86, "his chest", *LAPEL),
+                (1.02, "chest", 0.34, -0.20, 0.34),
+                (END, "chest", 0.26, -0.25, 0.12),
+            ],
         },
-    )  # fmt: skip
+    )
     uke = Part(
         azimuth=180,
         trunk=[
@@ -228,18 +329,34 @@ def masutemi() -> tuple[Part, Part]:
             (END, -1.22, 0.00, 0.12, 180, 264, 30, 25),
         ],
         limbs={
-            "left_ankle": [*_into(LEFT_STANCE, -1), (0.20, "mat", *_mirror(LEFT_STANCE), 0),
-                           (0.36, "mat", 0.62, -0.16, 0), (0.47, "mat", 0.62, -0.16, 0),
-                           (0.62, "hips", -0.12, 0.20, -0.76), (0.80, "hips", 0.30, 0.24, -0.62),
-                           (0.98, "hips", 0.32, 0.18, -0.66), (END, "hips", 0.18, 0.18, -0.58)],
-            "right_ankle": [*_into(RIGHT_STANCE, -1, late=True), (0.30, "mat", *_mirror(RIGHT_STANCE), 0),
-                            (0.42, "mat", 0.58, 0.18, 0), (0.50, "mat", 0.58, 0.18, 0),
-                            (0.64, "hips", -0.18, -0.20, -0.68), (0.80, "hips", 0.36, -0.22, -0.60),
-                            (1.00, "hips", 0.26, -0.16, -0.70), (END, "hips", 0.14, -0.18, -0.60)],
+            "left_ankle": [
+                *_into(LEFT_STANCE, -1),
+                (0.20, "mat", *_mirror(LEFT_STANCE), 0),
+                (0.36, "mat", 0.62, -0.16, 0),
+                (0.47, "mat", 0.62, -0.16, 0),
+                (0.62, "hips", -0.12, 0.20, -0.76),
+                (0.80, "hips", 0.30, 0.24, -0.62),
+                (0.98, "hips", 0.32, 0.18, -0.66),
+                (END, "hips", 0.18, 0.18, -0.58),
+            ],
+            "right_ankle": [
+                *_into(RIGHT_STANCE, -1, late=True),
+                (0.30, "mat", *_mirror(RIGHT_STANCE), 0),
+                (0.42, "mat", 0.58, 0.18, 0),
+                (0.50, "mat", 0.58, 0.18, 0),
+                (0.64, "hips", -0.18, -0.20, -0.68),
+                (0.80, "hips", 0.36, -0.22, -0.60),
+                (1.00, "hips", 0.26, -0.16, -0.70),
+                (END, "hips", 0.14, -0.18, -0.60),
+            ],
             "left_wrist": _slap(0.78, 0.95, "left"),
-            "right_wrist": [*_lapel(), (0.74, "his chest", *LAPEL), *_slap(0.80, 0.96, "right")[-2:]],
+            "right_wrist": [
+                *_lapel(),
+                (0.74, "his chest", *LAPEL),
+                *_slap(0.80, 0.96, "right")[-2:],
+            ],
         },
-    )  # fmt: skip
+    )
     return tori, uke
 
 
@@ -258,18 +375,34 @@ def yoko_sutemi() -> tuple[Part, Part]:
             (END, -0.14, 0.36, 0.13, -4, 82, 20, 15),
         ],
         limbs={
-            "left_ankle": [*_into(LEFT_STANCE), (0.10, "mat", *LEFT_STANCE, 0),
-                           (0.34, "mat", 0.30, 0.36, 0), (0.50, "mat", 0.58, 0.22, 0),
-                           (0.95, "mat", 0.58, 0.20, 0), (END, "mat", 0.40, 0.10, 0)],
-            "right_ankle": [*_into(RIGHT_STANCE, late=True), (0.34, "mat", *RIGHT_STANCE, 0),
-                            (0.54, "mat", -0.34, -0.26, 0), (0.70, "mat", -0.12, -0.34, 0.10),
-                            (1.00, "mat", 0.12, -0.32, 0)],
-            "left_wrist": [*_sleeve(), (0.90, "his right elbow", 0, 0, 0),
-                           (1.05, "chest", 0.36, 0.16, 0.30)],
-            "right_wrist": [*_lapel(), (0.84, "his chest", *LAPEL), (1.04, "chest", 0.36, -0.10, 0.26),
-                            (END, "chest", 0.28, -0.20, 0.10)],
+            "left_ankle": [
+                *_into(LEFT_STANCE),
+                (0.10, "mat", *LEFT_STANCE, 0),
+                (0.34, "mat", 0.30, 0.36, 0),
+                (0.50, "mat", 0.58, 0.22, 0),
+                (0.95, "mat", 0.58, 0.20, 0),
+                (END, "mat", 0.40, 0.10, 0),
+            ],
+            "right_ankle": [
+                *_into(RIGHT_STANCE, late=True),
+                (0.34, "mat", *RIGHT_STANCE, 0),
+                (0.54, "mat", -0.34, -0.26, 0),
+                (0.70, "mat", -0.12, -0.34, 0.10),
+                (1.00, "mat", 0.12, -0.32, 0),
+            ],
+            "left_wrist": [
+                *_sleeve(),
+                (0.90, "his right elbow", 0, 0, 0),
+                (1.05, "chest", 0.36, 0.16, 0.30),
+            ],
+            "right_wrist": [
+                *_lapel(),
+                (0.84, "his chest", *LAPEL),
+                (1.04, "chest", 0.36, -0.10, 0.26),
+                (END, "chest", 0.28, -0.20, 0.10),
+            ],
         },
-    )  # fmt: skip
+    )
     uke = Part(
         azimuth=95,
         trunk=[
@@ -284,16 +417,30 @@ def yoko_sutemi() -> tuple[Part, Part]:
             (END, 0.34, 1.30, 0.12, 95, 264, 30, 25),
         ],
         limbs={
-            "left_ankle": [*_into(LEFT_STANCE, -1), (0.40, "mat", *_mirror(LEFT_STANCE), 0),
-                           (0.56, "hips", 0.16, 0.36, -0.66), (0.76, "hips", 0.36, 0.26, -0.50),
-                           (0.96, "hips", 0.30, 0.22, -0.66), (END, "hips", 0.18, 0.18, -0.58)],
-            "right_ankle": [*_into(RIGHT_STANCE, -1, late=True), (0.48, "mat", *_mirror(RIGHT_STANCE), 0),
-                            (0.64, "hips", 0.20, -0.06, -0.70), (0.80, "hips", 0.34, -0.12, -0.56),
-                            (0.98, "hips", 0.26, -0.16, -0.68), (END, "hips", 0.14, -0.18, -0.60)],
+            "left_ankle": [
+                *_into(LEFT_STANCE, -1),
+                (0.40, "mat", *_mirror(LEFT_STANCE), 0),
+                (0.56, "hips", 0.16, 0.36, -0.66),
+                (0.76, "hips", 0.36, 0.26, -0.50),
+                (0.96, "hips", 0.30, 0.22, -0.66),
+                (END, "hips", 0.18, 0.18, -0.58),
+            ],
+            "right_ankle": [
+                *_into(RIGHT_STANCE, -1, late=True),
+                (0.48, "mat", *_mirror(RIGHT_STANCE), 0),
+                (0.64, "hips", 0.20, -0.06, -0.70),
+                (0.80, "hips", 0.34, -0.12, -0.56),
+                (0.98, "hips", 0.26, -0.16, -0.68),
+                (END, "hips", 0.14, -0.18, -0.60),
+            ],
             "left_wrist": _slap(0.56, 0.92, "left"),
-            "right_wrist": [*_lapel(), (0.60, "his chest", *LAPEL), (0.90, "chest", 0.40, -0.12, 0.26)],
+            "right_wrist": [
+                *_lapel(),
+                (0.60, "his chest", *LAPEL),
+                (0.90, "chest", 0.40, -0.12, 0.26),
+            ],
         },
-    )  # fmt: skip
+    )
     return tori, uke
 
 
@@ -308,7 +455,7 @@ THROWS = {
 
 
 def varied(parts: tuple[Part, Part], rng: np.random.Generator) -> tuple[Part, Part]:
-    """The same throw as another pair would do it: they walk in from elsewhere, keys differ a bit."""
+    """The same throw as another pair would do it: they come from elsewhere, keys differ."""
     walk = rng.uniform(0.05, 0.24) * np.array([np.cos(a := rng.uniform(0, 2 * np.pi)), np.sin(a)])
     out = []
     for part in parts:
