@@ -17,6 +17,7 @@ from workbench.analysis.embeddings import Embeddings
 from workbench.data.manifest import DataSet
 from workbench.data.video import Clip, VideoSource
 from workbench.training.atomic import replacing, write_json
+from workbench.training.loader import frame_labels
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +99,7 @@ def describe(source: VideoSource, clips: list[Clip]) -> pd.DataFrame:
                 "split": video.split,
             }
         )
-    return pd.DataFrame(rows).astype({"label": object, "split": object})
+    return _nones(pd.DataFrame(rows))
 
 
 def embed_run(
@@ -131,7 +132,9 @@ def embed_run(
         return folder
 
     device = choose_device()
-    fabric = Fabric(device, devices=1, precision=PRECISIONS[choose_precision("auto", device)])
+    fabric = Fabric(
+        accelerator=device, devices=1, precision=PRECISIONS[choose_precision("auto", device)]
+    )
     encoder = run.encoder().to(fabric.device)
 
     def represent(views: Tensor) -> Tensor:
@@ -158,7 +161,7 @@ def load_embeddings(folder: Path) -> Embeddings:
         raise FileNotFoundError(
             f"{folder} holds no readable embeddings ({error}). Make them with: workbench embed RUN."
         ) from None
-    return Embeddings(z, index)
+    return Embeddings(z, _nones(index))
 
 
 def map_embeddings(folder: Path, kind: MapKind = "pca") -> np.ndarray:
@@ -183,7 +186,11 @@ def has_map(folder: Path, kind: MapKind) -> bool:
 
 
 def _label(source: VideoSource, clip: Clip) -> str | None:
-    from workbench.training.loader import frame_labels
+    """What most frames of a window are labelled, None where most are not."""
+    return Counter(frame_labels(source, clip)).most_common(1)[0][0]
 
-    names = Counter(n for n in frame_labels(source, clip) if n is not None)
-    return names.most_common(1)[0][0] if names else None
+
+def _nones(index: pd.DataFrame) -> pd.DataFrame:
+    """The index with None, as pandas and parquet do not keep it, for what is not known."""
+    columns = {c: index[c].astype(object).where(index[c].notna(), None) for c in ("label", "split")}
+    return index.assign(**columns)

@@ -64,11 +64,12 @@ class Progress:
     def update(self, done: int, total: int, message: str = "", eta: float | None = None) -> None:
         """Tell how far it is; `eta` in seconds is worked out where it is not given."""
         now = time.time()
+        starts = self._began is None
         began, first = self._began = self._began or (now, done)
         if eta is None and done > first:
             eta = (total - done) * (now - began) / (done - first)
         self.status = replace(self.status, done=done, total=total, message=message, eta=eta)
-        if now - self.status.updated >= self.every or done >= total:
+        if starts or done >= total or now - self.status.updated >= self.every:
             self._write()
 
     def finished(self, message: str = "done") -> None:

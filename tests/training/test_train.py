@@ -1,0 +1,227 @@
+import ast
+import inspect
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.boxes import SHAPE, curve, make_experiment, weights
+from workbench.config import ConfigError
+from workbench.data.augment import AugmentConfig
+from workbench.data.video import VideoSource
+from workbench.methods import METHODS
+from workbench.models.tiny3d import Tiny3D
+from workbench.sampling import SAMPLERS, OtherCamera
+from workbench.training import trainer
+from workbench.training.jobs import Job
+from workbench.training.run import Run
+from workbench.training.train import train
+from workbench.training.trainer import DivergenceError
+
+LEARNS = {"moco": {"queue": 16, "hidden": 16, "dim": 16, "momentum": 0.9}}
+"""Settings of each method with which it learns the boxes in a second."""
+
+
+def finish(experiment, folder, source):
+    reports = list(train(experiment, folder, source))
+    return Run(folder), reports
+
+
+@pytest.fixture(scope="module")
+def whole(source, tmp_path_factory):
+    """The run of `experiment` that nothing disturbed."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    run, _ = finish(make_experiment(), tmp_path_factory.mktemp("w") / "runs" / "whole", source)
+    torch.set_num_threads(threads)
+    return run
+
+
+def assert_same(a, b):
+    assert curve(a) == curve(b)
+    left, right = weights(a), weights(b)
+    assert left.keys() == right.keys()
+    assert [k for k in left if not torch.equal(left[k], right[k])] == []
+
+
+@pytest.mark.parametrize("k", [1, 4, 5])  # an epoch has 2 steps
+def test_a_stopped_run_resumes_exactly(experiment, source, whole, tmp_path, k):
+    reports = train(experiment, tmp_path / "runs" / "a", source)
+    for _ in range(k):
+        next(reports)
+    reports.close()
+    run = Run(tmp_path / "runs" / "a")
+    assert run.status().state == "stopped"
+    assert run.load()[2]["clock"]["step"] == k
+    torch.manual_seed(99)  # what happens in between does not matter
+    run, rest = finish(experiment, run.folder, source)
+    assert rest[0].clock.step == k + 1
+    assert run.status().state == "finished"
+    assert_same(run, whole)
+
+
+def test_steps_after_the_last_checkpoint_are_forgotten_and_done_again(
+    experiment, source, whole, tmp_path
+):
+    run = Run(tmp_path / "runs" / "a")
+    reports = train(experiment, run.folder, source)
+    for _ in range(3):
+        next(reports)
+    checkpoint = {p: p.read_bytes() for p in run.model_path.parent.iterdir()}  # that of step 0
+    reports.close()
+    for path, content in checkpoint.items():
+        path.write_bytes(content)
+    with (run.folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')  # killed in the middle of a line
+    run, _ = finish(experiment, run.folder, source)
+    assert_same(run, whole)
+
+
+def test_a_finished_run_has_nothing_left_to_do(experiment, source, whole):
+    before = weights(whole)
+    assert list(train(experiment, whole.folder, source)) == []
+    assert all(torch.equal(v, before[k]) for k, v in weights(whole).items())
+
+
+def test_ctrl_c_finishes_the_step_and_leaves_a_resumable_run(experiment, source, whole, tmp_path):
+    calls = []
+
+    def frames(i):
+        calls.append(i)
+        if len(calls) == 4 * 2 * 2 + 3:  # while the third batch is read
+            os.kill(os.getpid(), signal.SIGINT)
+        return source.frames(i)
+
+    experiment = make_experiment(evaluations=0)
+    folder, seen = tmp_path / "runs" / "a", []
+    interrupted = VideoSource(source.videos, source.shape, frames)
+    with pytest.raises(KeyboardInterrupt):
+        for report in train(experiment, folder, interrupted):
+            seen.append(report.clock.step)
+    run = Run(folder)
+    assert run.status().state == "stopped"
+    assert run.load()[2]["clock"]["step"] == seen[-1]
+    run, _ = finish(experiment, folder, source)
+    losses = [line["loss"] for line in curve(run)[1:]]
+    assert losses == [line["loss"] for line in curve(whole)[1:]]
+
+
+def test_the_flag_stops_it(experiment, source, tmp_path):
+    folder = tmp_path / "runs" / "a"
+    for report in train(experiment, folder, source):
+        if report.clock.step == 2:
+            (folder / "stop").touch()
+    assert report.clock.step == 2
+    assert Run(folder).status().state == "stopped"
+
+
+def test_divergence_names_step_batch_and_remedy(source, tmp_path):
+    experiment = make_experiment(lr=100, schedule="constant", steps=60, checkpoint_every=0)
+    experiment = experiment.model_copy(update={"sampler": OtherCamera()})
+    folder = tmp_path / "runs" / "a"
+    with pytest.raises(DivergenceError) as caught:
+        for _ in train(poisoned(experiment), folder, source):
+            pass
+    text = str(caught.value)
+    assert "step 4" in text
+    assert "train.lr" in text and "fp32" in text
+    assert "r0" in text and "from frame" in text
+    run = Run(folder)
+    assert run.status().state == "failed"
+    assert "train.lr" in run.status().error
+    model, _, about = run.load()
+    assert about["clock"]["step"] == 3
+    assert all(torch.isfinite(v).all() for v in model.values())
+
+
+def poisoned(experiment):
+    """The experiment with a method whose loss is no number at its fourth step."""
+
+    class Poisoned(type(experiment.method)):
+        def build(self, encoder):
+            method = super().build(encoder)
+            forward = method.forward
+
+            def poison(batch, clock):
+                loss, logs = forward(batch, clock)
+                return (loss * float("nan") if clock.step == 3 else loss), logs
+
+            method.forward = poison
+            return method
+
+    return experiment.model_copy(update={"method": Poisoned(**LEARNS["moco"])})
+
+
+def test_other_settings_are_refused_by_name(experiment, source, whole):
+    other = make_experiment(lr=0.5)
+    with pytest.raises(ConfigError, match=r"train\.lr is 0\.02 there and 0\.5 here"):
+        next(train(other, whole.folder, source))
+
+
+def test_a_busy_folder_is_refused(experiment, source, tmp_path):
+    run = Run(tmp_path / "runs" / "a")
+    reports = train(experiment, run.folder, source)
+    next(reports)
+    status = run.folder / "status.json"
+    parent = Job(run.folder)._written()
+    changed = status.read_text().replace(f'"pid": {parent.pid}', f'"pid": {os.getppid()}')
+    import psutil
+
+    born = psutil.Process(os.getppid()).create_time()
+    status.write_text(changed.replace(str(parent.pid_started), str(born)))
+    with pytest.raises(ConfigError, match="another process"):
+        next(train(experiment, run.folder, source))
+    reports.close()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_pair_learns_eight_clips_and_reads_no_labels(method, sampler, source, tmp_path):
+    parts = {
+        "method": METHODS[method](**LEARNS[method]),
+        "sampler": SAMPLERS[sampler](),
+        "encoder": Tiny3D(width=8),
+        "augment": AugmentConfig(crop=(0.8, 1.0), flip=0, jitter=0, gray=0, blur=0),
+    }
+    settings = {"evaluations": 0, "batch": 8, "lr": 0.003, "optimizer": "adam"}
+    settings |= {"schedule": "constant", "steps": 60}
+    experiment = make_experiment(**settings).model_copy(update=parts)
+    losses = [r.loss for r in finish(experiment, tmp_path / "runs" / "a", source)[1]]
+    assert np.mean(losses[-10:]) < np.mean(losses[8:24]) - 0.2  # in a queue full of keys
+
+    bare = [v.__class__(**{**vars(v), "label": None, "segments": ()}) for v in source.videos]
+    unlabelled = VideoSource(bare, source.shape, source.frames)
+    short = make_experiment(**settings | {"steps": 3}).model_copy(update=parts)
+    with_labels = [r.loss for r in train(short, tmp_path / "runs" / "b", source)]
+    without = [r.loss for r in train(short, tmp_path / "runs" / "c", unlabelled)]
+    assert with_labels == without
+
+
+def test_the_trainer_knows_no_part_by_name():
+    tree = ast.parse(inspect.getsource(trainer))
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    names |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+    assert not names & {"isinstance", "issubclass", "hasattr", "type_name"}
+    parts = {c.__name__ for c in [*METHODS.values(), *SAMPLERS.values()]}
+    words = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
+    assert not (names | words) & (parts | METHODS.keys() | SAMPLERS.keys())
+
+
+def test_videos_of_unequal_size_train_and_embed(source, tmp_path):
+    def frames(i):
+        return source.frames(i) if i % 2 else source.frames(i)[:, :18, :20]
+
+    mixed = VideoSource(source.videos, SHAPE, frames)
+    _, reports = finish(make_experiment(steps=2), tmp_path / "runs" / "a", mixed)
+    assert np.isfinite([r.loss for r in reports]).all()
+
+
+def test_kNN_is_shown_against_random_init(whole):
+    rows = whole.metrics()
+    judged = rows.dropna(subset=["knn"])
+    assert list(judged["step"]) == [4, 7]
+    assert {"knn_random", "knn_chance", "alignment", "alignment_random"} <= set(rows)
+    assert judged["knn_random"].nunique() == 1
+    assert rows["knn_random"][0] == judged["knn_random"].iloc[0]
