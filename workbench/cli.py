@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import Positional, arg
 
 from workbench.config import ConfigError, closest
 from workbench.workspace import Workspace, find_workspace
@@ -302,20 +301,15 @@ def _with_settings(experiment: Experiment, arguments: list[str], usage: str) -> 
     """The experiment with the settings that the command line changes."""
     from workbench.training.experiment import Experiment
 
-    @dataclass
-    class Settings:
-        experiment: Experiment
-
-    found = tyro.cli(
-        Settings,
+    return tyro.cli(
+        Experiment,
         prog="workbench train",
         description=usage.partition("\n\n")[2],
-        default=Settings(experiment),
+        default=experiment,
         args=arguments,
-        config=(OmitArgPrefixes, tyro.conf.AvoidSubcommands),
+        config=(tyro.conf.AvoidSubcommands,),
         use_underscores=True,
     )
-    return found.experiment
 
 
 def _free(place: Workspace, stem: str) -> str:
