@@ -90,12 +90,12 @@ def stage(index: int, label: str, seed: int = 0) -> Recording:
     is seen beside the movement depends on the class.
     """
     moves, people, place, film = (np.random.default_rng([seed, index, k]) for k in range(4))
-    n = int(np.clip(round(moves.gamma(9, 7.2)), 42, 114))  # 1.4 to 3.8 s, most near 2.1 s
+    n = int(np.clip(round(moves.gamma(9, 7.2)), 48, 114))  # 1.6 to 3.8 s, most near 2.1 s
     start = round(0.15 * n)
     stop = n - start
     time = (np.arange(n) - start) / (stop - 1 - start)
     inside = (time >= 0) & (time <= 1)
-    haste = moves.uniform(-0.4, 0.4)  # slow entry and fast fall, or the other way round
+    haste = moves.uniform(-0.3, 0.3)  # slow entry and fast fall, or the other way round
     warped = time + haste * np.sin(2 * np.pi * time) / (2 * np.pi) * inside
     ends = np.array([-start, 0, stop - 1 - start, n - 1 - start]) / (stop - 1 - start)
     times = np.interp(warped, ends, [START, 0, 1, END])
@@ -134,7 +134,7 @@ def _camera(rng: np.random.Generator, corner: tuple[int, int]) -> Camera:
     place = np.array([*(np.array(corner) * MAT + rng.normal(0, 0.12, 2)), rng.uniform(1.5, 2.2)])
     target = np.array([*rng.normal(0, 0.04, 2), rng.uniform(0.66, 0.76)])
     far = np.linalg.norm(place - target)
-    focal = rng.uniform(0.54, 0.60) * HEIGHT * far / 1.7  # an adult fills so much of the height
+    focal = rng.uniform(0.58, 0.64) * HEIGHT * far / 1.7  # an adult fills so much of the height
     return Camera.looking(place, target, focal, (WIDTH, HEIGHT))
 
 
