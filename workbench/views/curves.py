@@ -1,0 +1,180 @@
+"""Curves that grow: new points are streamed to the browser, the plot is never rebuilt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import panel as pn
+from bokeh.models import ColumnDataSource, HoverTool, Span
+from bokeh.plotting import figure
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito 2008
+GREY = "#8a8a8a"
+MOST = 2000  # points kept per curve; a longer one is thinned by averaging neighbours
+
+
+class Series:
+    """Points of one curve, at most `MOST` of them: beyond, every two neighbours become their mean.
+
+    `add` returns the points to append to what is shown, or None where all must be shown anew.
+    """
+
+    def __init__(self) -> None:
+        self.x: list[float] = []
+        self.y: list[float] = []
+        self.stride = 1
+        self._waiting: list[tuple[float, float]] = []
+
+    def add(self, points: Iterable[tuple[float, float]]) -> tuple[list, list] | None:
+        """Take new points (finite ones) in order of x."""
+        new_x, new_y, thinned = [], [], False
+        for x, y in points:
+            if not (math.isfinite(x) and math.isfinite(y)):
+                continue
+            self._waiting.append((x, y))
+            if len(self._waiting) < self.stride:
+                continue
+            n = len(self._waiting)
+            new_x.append(sum(p[0] for p in self._waiting) / n)
+            new_y.append(sum(p[1] for p in self._waiting) / n)
+            self._waiting = []
+            if len(self.x) + len(new_x) >= MOST:
+                self.x, self.y = _halved(self.x + new_x), _halved(self.y + new_y)
+                new_x, new_y, thinned = [], [], True
+                self.stride *= 2
+        self.x += new_x
+        self.y += new_y
+        return None if thinned else (new_x, new_y)
+
+
+def _halved(values: list[float]) -> list[float]:
+    return [(a + b) / 2 for a, b in zip(values[::2], values[1::2], strict=False)]
+
+
+class Smoother:
+    """A running mean that forgets, point by point; its start is not biased to zero."""
+
+    def __init__(self, keep: float = 0.95) -> None:
+        self.keep, self.mean, self.weight = keep, 0.0, 0.0
+
+    def __call__(self, value: float) -> float:
+        """The mean after one more value; a value that is no number is passed over."""
+        if math.isfinite(value):
+            self.mean = self.keep * self.mean + (1 - self.keep) * value
+            self.weight = self.keep * self.weight + 1 - self.keep
+        return self.mean / self.weight if self.weight else math.nan
+
+
+class CurvePlot(pn.viewable.Viewer):
+    """Named curves over training steps, and level lines to compare them with.
+
+    title says what to notice; unit is the label of the y axis. A curve appears with its first
+    point. `markers` draws every point too (for values that come seldom).
+    """
+
+    def __init__(self, title: str, unit: str, *, markers: bool = False, height: int = 220) -> None:
+        super().__init__()
+        self.figure = figure(
+            height=height,
+            sizing_mode="stretch_width",
+            title=title,
+            x_axis_label="step",
+            y_axis_label=unit,
+            tools="pan,wheel_zoom,box_zoom,reset,save",
+            active_drag=None,
+            toolbar_location="above",
+            min_border_right=16,
+        )
+        self.figure.toolbar.logo = None
+        self.figure.toolbar.autohide = True
+        self.markers = markers
+        self.sources: dict[str, ColumnDataSource] = {}
+        self.series: dict[str, Series] = {}
+        self.levels: dict[str, Span] = {}
+        self._pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(4, 4))
+
+    def add(self, name: str, points: Iterable[tuple[float, float]], faint: bool = False) -> None:
+        """Append (step, value) points to a curve."""
+        points = list(points)
+        if not points:
+            return
+        if name not in self.sources:
+            self._draw(name, faint)
+        new = self.series[name].add(points)
+        source, series = self.sources[name], self.series[name]
+        if new is None:
+            source.data = {"x": list(series.x), "y": list(series.y)}
+        elif new[0]:
+            source.stream({"x": new[0], "y": new[1]})
+
+    def replace(self, name: str, x: Sequence[float], y: Sequence[float]) -> None:
+        """Show other points in a curve."""
+        if name not in self.sources:
+            self._draw(name, False)
+        self.sources[name].data = {"x": list(x), "y": list(y)}
+
+    def level(self, name: str, y: float | None, dash: str = "dashed") -> None:
+        """Draw a level line, or move it; None hides it."""
+        if y is None or not math.isfinite(y):
+            if name in self.levels:
+                self.levels[name].visible = False
+            return
+        if name not in self.levels:
+            span = Span(
+                location=y, dimension="width", line_dash=dash, line_color=GREY, line_width=2
+            )
+            self.figure.add_layout(span)
+            self.levels[name] = span
+            # the range of a plot follows its glyphs only: an invisible point lets it see the line
+            self.sources[f"level {name}"] = ColumnDataSource({"x": [0], "y": [y]})
+            self.figure.line(
+                "x",
+                "y",
+                source=self.sources[f"level {name}"],
+                line_dash=dash,
+                line_color=GREY,
+                line_width=2,
+                legend_label=name,
+            )
+            self._legend()
+        self.levels[name].update(location=y, visible=True)
+        self.sources[f"level {name}"].data = {"x": [0], "y": [y]}
+
+    def clear(self) -> None:
+        """Forget all points and levels; the curves' glyphs stay for the next ones."""
+        for source in self.sources.values():
+            source.data = {"x": [], "y": []}
+        for name in self.series:
+            self.series[name] = Series()
+        for span in self.levels.values():
+            span.visible = False
+
+    def _draw(self, name: str, faint: bool) -> None:
+        source = self.sources[name] = ColumnDataSource({"x": [], "y": []})
+        self.series[name] = Series()
+        colour = COLOURS[(len(self.series) - 1) % len(COLOURS)]
+        style = {"line_color": GREY if faint else colour, "line_width": 1 if faint else 2.5}
+        line = self.figure.line(
+            "x", "y", source=source, alpha=0.6 if faint else 1, legend_label=name, **style
+        )
+        if self.markers:
+            line = self.figure.scatter("x", "y", source=source, size=7, color=colour)
+        if not faint:
+            tips = [("", name), ("step", "@x{0}"), (self.figure.yaxis.axis_label, "@y{0.000}")]
+            hover = HoverTool(
+                renderers=[line], tooltips=tips, mode="vline" if not self.markers else "mouse"
+            )
+            self.figure.add_tools(hover)
+        self._legend()
+
+    def _legend(self) -> None:
+        self.figure.legend.background_fill_alpha = 0.5
+        self.figure.legend.label_text_font_size = "11px"
+        self.figure.legend.padding = 4
+        self.figure.legend.spacing = 0
+        self.figure.legend.click_policy = "hide"
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        """The plot."""
+        return self._pane

@@ -1,0 +1,70 @@
+"""Work beside the page: a regular look at files, and slow calls in a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+from panel.io import PeriodicCallback
+
+
+class Ticker:
+    """Calls a function every `period` milliseconds while the session of the page lives.
+
+    Without a server or a running notebook nothing is called; then whoever holds the view calls.
+    """
+
+    def __init__(self, function: Callable[[], None], period: int = 500) -> None:
+        # `background`: a tick does not make the page look busy
+        self.callback = PeriodicCallback(
+            callback=function, period=period, background=True, log=False
+        )
+
+    def start(self) -> None:
+        """Begin, if it has not begun; it ends with the session."""
+        if self.callback.running:
+            return
+        self.callback.start()
+        if pn.state.curdoc and pn.state.curdoc.session_context:
+            pn.state.on_session_destroyed(lambda _: self.stop())
+
+    def stop(self) -> None:
+        """End it."""
+        if self.callback.running:
+            self.callback.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self.callback.running
+
+
+class Task:
+    """A slow call in a thread; the page asks with `poll` whether it is done.
+
+    The thread touches nothing of the page, so it needs no lock and cannot outlive it wrongly.
+    """
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.result: Any = None
+        self.error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, args=(function,), daemon=True)
+        self._thread.start()
+
+    def _run(self, function: Callable[[], Any]) -> None:
+        try:
+            self.result = function()
+        except Exception as error:
+            self.error = error
+
+    @property
+    def done(self) -> bool:
+        """Whether the call has returned or failed."""
+        return not self._thread.is_alive()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end; whether it has come."""
+        self._thread.join(seconds)
+        return self.done
