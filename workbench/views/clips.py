@@ -29,7 +29,7 @@ class Filters(pn.viewable.Viewer):
         )
         self.facets = {
             name: pmui.MultiChoice(
-                label=name.rstrip("s").capitalize(), options=options, size="small", margin=(6, 4)
+                label=name.rstrip("s").capitalize(), options=options, margin=(6, 4)
             )
             for name in FACETS
             if len(options := choices(dataset.table, name)) > 1
@@ -50,10 +50,9 @@ class Filters(pn.viewable.Viewer):
         self.filter.expr = expression(chosen, self.search.value_input or self.search.value or "")
 
     def _clear(self) -> None:
-        with param.parameterized.batch_call_watchers(self):
-            self.search.param.update(value="", value_input="")
-            for widget in self.facets.values():
-                widget.value = []
+        self.search.param.update(value="", value_input="")
+        for widget in self.facets.values():
+            widget.value = []
         self._write()
 
     def __panel__(self) -> pn.viewable.Viewable:

@@ -1,0 +1,86 @@
+"""The explorer: `panel serve apps/explorer.py --show`. A page is one view and one line below."""
+
+import panel as pn
+
+from workbench.views.address import Address
+from workbench.views.clips import ClipGallery
+from workbench.views.gate import draw_map, with_dataset, with_embeddings
+from workbench.views.inspector import Inspector
+from workbench.views.map import EmbeddingMap
+from workbench.views.pickers import Pickers
+from workbench.views.shell import PageSpec, Shell
+from workbench.views.store import RunMaps, Store, demo_job
+from workbench.views.tsm import SimilarityView
+from workbench.views.work import JobView
+from workbench.workspace import find_workspace
+
+
+def clips(s: Store):
+    """Recordings as cards."""
+    return with_dataset(s, lambda: ClipGallery(s.dataset, s.cursor, s.filter))
+
+
+def embedding_map(s: Store):
+    """Every window as a dot."""
+    def build():
+        shared = (s.selection, s.cursor, s.hover, s.filter)
+        want = lambda kind, done: draw_map(s, kind, done)  # noqa: E731
+        return EmbeddingMap(s.embeddings, RunMaps(s.folder), s.dataset, *shared, want=want)
+
+    return with_embeddings(s, build)
+
+
+def similarity(s: Store):
+    """The moments of a recording against each other."""
+    return with_embeddings(s, lambda: SimilarityView(s.embeddings, s.dataset, s.cursor))
+
+
+def train(s: Store):
+    """Start a run and watch it learn."""
+    from workbench.views.monitor import TrainPage
+
+    return TrainPage(s.workspace, s.data)
+
+
+def runs(s: Store):
+    """All runs of the workspace."""
+    from workbench.views.runs import RunsPage
+
+    return RunsPage(s.workspace)
+
+
+PAGES = [
+    ("Clips", "grid_view", clips),
+    ("Map", "scatter_plot", embedding_map),
+    ("Similarity", "grid_on", similarity),
+    ("Train", "model_training", train),
+    ("Runs", "list_alt", runs),
+]
+
+
+def app(workspace=None):
+    """The whole explorer over a workspace (by default the user's)."""
+    pn.extension(notifications=True)
+    store = Store(find_workspace(workspace))
+    pages = [PageSpec(name, icon, lambda build=build: build(store)) for name, icon, build in PAGES]
+    shell = Shell("workbench", pages, [Pickers(store)], [Inspector(store)])
+    address = Address(store, shell)
+    store.param.watch(lambda _: shell.open(), "version")
+
+    def explore():
+        if not store.data:
+            store.open(store.workspace.data_names()[0])
+        address.restore()
+        shell.open()
+        address.follow()
+
+    if store.data:
+        explore()
+    else:
+        why = "Four cameras film twelve throws; nothing is downloaded. This is done once."
+        shell.show(JobView(*demo_job(store.workspace), "Making the judo demo", why, explore))
+    return shell
+
+
+if pn.state.served:
+    app().servable()

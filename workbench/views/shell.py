@@ -1,0 +1,138 @@
+"""The page around everything: header, drawers, and the pages between which one moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+import param
+from panel.custom import JSComponent
+
+THEME = {
+    "light": {"palette": {"primary": {"main": "#1f5f7a"}, "background": {"default": "#f6f7f9"}}},
+    "dark": {"palette": {"primary": {"main": "#57b6d9"}, "background": {"default": "#12151a"}}},
+    "typography": {"fontSize": 13, "button": {"textTransform": "none"}},
+}
+
+
+@dataclass(frozen=True)
+class PageSpec:
+    """A page: its name, a Material icon, and what builds it when it is first looked at."""
+
+    name: str
+    icon: str
+    build: Callable[[], Any]
+
+
+class Screen(JSComponent):
+    """Tells how wide the window is, once, when the page is there."""
+
+    width_px = param.Integer(default=0, doc="Pixels; 0 until the browser has told.")
+
+    _esm = "export function render({model, el}) { el.style.display = 'none'; model.width_px = innerWidth }"
+
+
+class Shell(pn.viewable.Viewer):
+    """Header with title and theme, left and right drawer, and one page at a time.
+
+    A page is built when it is first shown, and only the one that is shown is in the browser.
+    """
+
+    page = param.String(default="", doc="Name of the page that is shown.")
+
+    def __init__(
+        self,
+        title: str,
+        pages: Sequence[PageSpec],
+        left: Sequence[Any] = (),
+        right: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(page=pages[0].name)
+        self.pages = {spec.name: spec for spec in pages}
+        self._built: dict[str, Any] = {}
+        self.tabs = pmui.TabMenu(
+            items=[{"label": spec.name, "icon": spec.icon} for spec in pages],
+            active=0,
+            variant="scrollable",
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+        self.screen = Screen(width=0, height=0, margin=0)
+        self.slot = pn.Column(sizing_mode="stretch_both", margin=(8, 12), min_height=300)
+        clip = pmui.IconButton(
+            icon="view_sidebar", description="The selected clip", color="light", margin=(0, 4)
+        )
+        self.view = pmui.Page(
+            title=title,
+            theme_config=THEME,
+            sidebar=list(left),
+            sidebar_width=270,
+            contextbar=list(right),
+            contextbar_open=bool(right),
+            contextbar_variant="auto",
+            contextbar_width=430,
+            contextbar_resizable=True,
+            header=[pn.Spacer(sizing_mode="stretch_width"), self.screen, clip],
+            main=[pn.Column(self.tabs, self.slot, sizing_mode="stretch_both", margin=0)],
+        )
+        clip.on_click(lambda _: self._toggle())
+        self.tabs.param.watch(self._on_tab, "active")
+        self.screen.param.watch(lambda _: self._fit(), "width_px")
+        self.param.watch(lambda _: self._show(), "page")
+
+    def show(self, content: Any) -> None:
+        """Something else in the place of the pages: the making of the demo, say."""
+        self.tabs.visible = False
+        self.slot[:] = [content]
+
+    def open(self, page: str = "") -> None:
+        """Build the pages anew, the shown one at once."""
+        self._built.clear()
+        self.tabs.visible = True
+        if page in self.pages:
+            self.page = page
+        self._show()
+
+    def _on_tab(self, event: param.parameterized.Event) -> None:
+        self.page = list(self.pages)[event.new]
+
+    def _show(self) -> None:
+        if self.page not in self.pages:
+            self.page = next(iter(self.pages))
+        self.tabs.active = list(self.pages).index(self.page)
+        if self.page not in self._built:
+            self._built[self.page] = self._build(self.pages[self.page])
+        self.slot[:] = [self._built[self.page]]
+
+    def _build(self, spec: PageSpec) -> Any:
+        try:
+            return spec.build()
+        except Exception as error:  # one broken page must not take the others with it
+            pn.state.param.warning(f"page {spec.name}: {error!r}")
+            text = f"**The {spec.name} page cannot be shown.** {error}"
+            again = pmui.Button(label="Try again", icon="refresh")
+            again.on_click(lambda _: self.open(self.page))
+            return pn.Column(pmui.Alert(text, severity="error"), again)
+
+    def _toggle(self) -> None:
+        self.view.contextbar_open = not self.view.contextbar_open
+
+    def _fit(self) -> None:
+        """On a narrow screen the drawers would hide the page: begin with them closed."""
+        if 0 < self.screen.width_px < 1100:
+            self.view.contextbar_open = False
+        if 0 < self.screen.width_px < 800:
+            self.view.sidebar_open = False
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        """The whole page."""
+        return self.view
+
+
+def toast(text: str, kind: str = "warning") -> None:
+    """A short message at the edge of the page."""
+    if pn.state.notifications:
+        pn.state.notifications.send(text, type=kind, duration=6000)
