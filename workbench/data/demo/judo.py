@@ -90,7 +90,7 @@ def stage(index: int, label: str, seed: int = 0) -> Recording:
     is seen beside the movement depends on the class.
     """
     moves, people, place, film = (np.random.default_rng([seed, index, k]) for k in range(4))
-    n = int(np.clip(round(moves.gamma(9, 7.2)), 48, 114))  # 1.6 to 3.8 s, most near 2.1 s
+    n = int(np.clip(round(moves.gamma(9, 6.8)), 48, 114))  # 1.6 to 3.8 s, most near 2 s
     start = round(0.15 * n)
     stop = n - start
     time = (np.arange(n) - start) / (stop - 1 - start)
