@@ -37,6 +37,7 @@ def tsne(z: np.ndarray, perplexity: float = 30, seed: int = 0) -> np.ndarray:
     when there are fewer than 3 times as many rows. Fewer than 4 rows: the PCA.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     z = _checked(z)
     start = pca(z, 2)
@@ -47,11 +48,13 @@ def tsne(z: np.ndarray, perplexity: float = 30, seed: int = 0) -> np.ndarray:
             f"t-SNE of {len(z)} rows takes long (10,000: about a minute). UMAP is faster.",
             stacklevel=2,
         )
-    return TSNE(
-        perplexity=min(perplexity, (len(z) - 1) / 3),
-        init=1e-4 * start / start[:, 0].std(),
-        random_state=seed,
-    ).fit_transform(pca(z, 50) if z.shape[1] > 50 else z)
+    features = pca(z, 50) if z.shape[1] > 50 else z
+    with threadpool_limits(1):  # its threads wait for each other: 10x slower beside other work
+        return TSNE(
+            perplexity=min(perplexity, (len(z) - 1) / 3),
+            init=1e-4 * start / start[:, 0].std(),
+            random_state=seed,
+        ).fit_transform(features)
 
 
 def umap(z: np.ndarray, k: int = 15, min_dist: float = 0.1, seed: int = 0) -> np.ndarray:
