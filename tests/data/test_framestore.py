@@ -9,9 +9,10 @@ import pytest
 from tests.barcode import read_barcode, write_barcode_video
 from tests.data.odd_files import cut, hide_start, odd_videos, overclaim, turn, write_sound
 from workbench.data import readers
-from workbench.data.framestore import Job, Stored, leftovers, store, write_sprite
+from workbench.data.framestore import Job, Stored, leftovers, store
 from workbench.data.proxy import browser_trouble
 from workbench.data.readers import BadVideo, inspect
+from workbench.data.sprite import write_sprite
 
 pytest.importorskip("decord", reason="no decord wheel for this platform")
 N = 60

@@ -10,21 +10,19 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
-from PIL import Image
 
 from workbench.data import readers
 from workbench.data.proxy import browser_trouble, write_proxy
 from workbench.data.readers import BadVideo, Container, Reader, Report, inspect, stored_size
+from workbench.data.sprite import write_sprite
 
-THUMBNAILS = 100  # per sprite, at most; 10 columns (ux.md: 10 x 10 of 96 px)
-COLUMNS = 10
 ROOM = (
     "Lower --side (half of it takes a quarter of the room), or choose a --workspace on a larger "
     "disk; what is indexed so far is kept."
@@ -290,19 +288,3 @@ def mend_times(pts: np.ndarray, container: Container, start: int) -> tuple[np.nd
         return table, False
     known = pts[~np.isnan(pts)]
     return (known.min() if len(known) else 0.0) + np.arange(len(pts)) / container.rate, True
-
-
-def write_sprite(frames: np.ndarray, folder: Path) -> None:
-    """sprite.jpg and sprite.json: up to 100 thumbnails, evenly spread over (T, H, W, 3) frames."""
-    total, height, width = frames.shape[:3]
-    wide = min(width, 128 if width >= height else 96)
-    tall = max(1, round(height * wide / width))
-    picks: Sequence[int] = np.unique(np.linspace(0, total - 1, THUMBNAILS).round().astype(int))
-    columns = min(COLUMNS, len(picks))
-    sheet = Image.new("RGB", (columns * wide, -(-len(picks) // columns) * tall))
-    for j, k in enumerate(picks):
-        thumb = Image.fromarray(np.asarray(frames[k])).resize((wide, tall), Image.Resampling.BOX)
-        sheet.paste(thumb, (j % columns * wide, j // columns * tall))
-    sheet.save(folder / "sprite.jpg", quality=80)
-    about = {"width": wide, "height": tall, "columns": columns, "frames": [int(k) for k in picks]}
-    (folder / "sprite.json").write_text(json.dumps(about))
