@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Literal
 
 from workbench.data import index
 from workbench.data.demo import judo
@@ -33,16 +34,16 @@ class Step:
 
 
 def make_judo(
-    workspace: Workspace, size: judo.Size = "small", seed: int = 0, name: str = "judo"
+    workspace: Workspace, size: Literal["small", "full"] = "small", seed: int = 0, name: str = "judo"
 ) -> Iterator[Step]:
     """Make the data set `name` and the run that ships, embedded on it; resumes what is there."""
     videos = workspace.root / "demo" / name
-    for film in judo.make(videos, size, seed):
-        yield Step(film.done, film.total, f"filming throw {film.done} of {film.total}")
+    for done, total in judo.make(videos, size, seed):
+        yield Step(done, total, f"filming: {done} of {total} videos")
     segments = read_segments(videos / "segments.csv")
     entries = from_manifest(videos / "clips.csv")
     for report in index.index(entries, workspace.data / name, name, SIDE, segments):
-        message = f"indexing video {report.done} of {report.total}"
+        message = f"indexing: {report.done} of {report.total} videos"
         yield Step(report.done, report.total, message)
     yield Step(0, 2, "embedding with the checkpoint that ships")
     run = install_checkpoint(workspace, name)
