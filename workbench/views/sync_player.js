@@ -24,9 +24,6 @@ function lasts(pts, j) {
   return j + 1 < n ? pts[j + 1] - pts[j] : pts[n - 1] - pts[n - 2]
 }
 
-/** Where to seek to see frame j. */
-const middle = (pts, j) => pts[j] + lasts(pts, j) / 2
-
 /** The frame that is on show at a time; half a millisecond of tolerance for rounding. */
 function frameAt(pts, time) {
   let low = 0, high = pts.length - 1
@@ -152,7 +149,9 @@ class Camera {
     this.player = player
     this.index = index
     this.label = label
-    this.shown = -1            // the frame of the video that is painted
+    this.shown = -1            // the frame of the video that was painted last
+    this.proven = -1           // the frame that is on the screen for sure; -1 while playing
+    this.away = false          // scrolled out of the window
     this.failed = !src
     this.waiting = null        // called with every painted frame
     this.url = null
@@ -186,11 +185,13 @@ class Camera {
       if (this.closed) return
       this.shown = frameAt(this.pts, about.mediaTime)
       this.caption()
-      this.waiting?.(this.shown)
+      this.waiting?.(this.shown, about.presentationTime)
       player.painted(this)
       v.requestVideoFrameCallback(painted)
     }
     v.requestVideoFrameCallback(painted)
+    this.sight = new IntersectionObserver(([entry]) => { this.away = !entry.isIntersecting })
+    this.sight.observe(v)
   }
 
   get pts() { return this.player.model.pts[this.index] ?? [0] }
@@ -244,31 +245,57 @@ class Camera {
   /** Show frame k of the recording; resolves when it is painted. */
   async show(k) {
     if (!this.covers(k) || !this.ready) return
-    const v = this.video, j = k + this.shift, time = middle(this.pts, j)
-    if (Math.abs(v.currentTime - time) < 1e-4 && !v.seeking && this.shown === j) return this.caption()
-    await new Promise(resolve => {
-      let timer = setTimeout(done, SEEK_MS)
-      const self = this
-      function done() {
+    const j = k + this.shift
+    if (this.proven !== j) {
+      // Now and then a seek right after a pause ends without a new picture, and a later frame of the
+      // playing video stays on the screen. Another point of the same frame is another seek.
+      for (const part of [0.5, 0.4, 0.6]) {
+        const painted = await this.seek(j, this.pts[j] + part * lasts(this.pts, j))
+        if (painted) this.proven = j
+        if (painted || this.player.wanted !== null || this.unseen || this.failed) break
+      }
+    }
+    this.caption()
+  }
+
+  /** True when frame j was painted because of this seek; false when it ended without a picture. */
+  seek(j, time) {
+    const v = this.video, begin = performance.now()
+    this.proven = -1
+    return new Promise(resolve => {
+      let painted = false, ended = false
+      const done = () => {
         clearTimeout(timer)
         v.removeEventListener('seeked', seeked)
         v.removeEventListener('error', done)
-        if (self.waiting === see) self.waiting = null
-        resolve()
+        this.waiting = null
+        if (ended && this.unseen) this.shown = j
+        resolve(painted)
       }
-      // a frame that was on show already is not painted again, so `seeked` ends the wait too
-      function seeked() { clearTimeout(timer); timer = setTimeout(done, self.shown === j ? 0 : PAINT_MS) }
-      function see(shown) { if (shown === j && !v.seeking) done() }
-      this.waiting = see
+      const seeked = () => {
+        ended = true
+        clearTimeout(timer)
+        if (painted || this.unseen) done()
+        else timer = setTimeout(done, PAINT_MS)
+      }
+      this.waiting = (shown, when) => {
+        if (shown !== j || when < begin) return
+        painted = true
+        if (ended) done()
+      }
+      let timer = setTimeout(done, SEEK_MS)
       v.addEventListener('seeked', seeked)
       v.addEventListener('error', done)
       v.currentTime = time
     })
-    this.caption()
   }
+
+  /** Where nobody looks nothing is painted, and so nothing can be proven. */
+  get unseen() { return document.hidden || this.away }
 
   close() {
     this.closed = true
+    this.sight?.disconnect()
     this.video.pause()
     this.video.removeAttribute('src')
     this.video.load()
@@ -498,6 +525,7 @@ class SyncPlayer {
   }
 
   start(camera) {
+    camera.proven = -1
     camera.video.play().catch(error => {
       if (error.name === 'AbortError' || camera.closed) return        // paused again meanwhile
       if (error.name === 'NotAllowedError') return this.pause()
@@ -549,6 +577,7 @@ class SyncPlayer {
       else v.playbackRate = clamp(rate * (1 - clamp(2 * drift, -BEND, BEND)), 0.0625, 16)
     }
     if (leader.video.ended) this.arrive(leader.last + 1)
+    else if (leader.unseen) this.arrive(Math.floor(place))       // nothing is painted that could tell
   }
 
   painted(camera) {
