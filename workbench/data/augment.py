@@ -127,36 +127,36 @@ def apply(
         pixels, box = clips, where.box
     else:
         pixels, box = geometry.cut(clips, where.box, where.angle)
-    dtype = geometry.product_dtype(device)
-    x = pixels.to(device, non_blocking=True).permute(0, 4, 1, 2, 3)  # (B, 3, T, h, w)
-    x = x.to(dtype, memory_format=torch.contiguous_format)
-    box, angle, flip = (torch.from_numpy(a).to(device) for a in (box, where.angle, where.flip))
-    angle = angle.float()
-
+    x = pixels.to(device, non_blocking=True).float().contiguous()  # (B, T, h, w, 3)
     turned = np.flatnonzero(where.angle)
     if len(turned):
-        x[turned] = geometry.turn(x[turned], box[turned], angle[turned])
-    rows = geometry.resize_matrix(box[:, 0], box[:, 2], x.shape[3], size)  # (B, S, h)
-    columns = geometry.resize_matrix(box[:, 1], box[:, 3], x.shape[4], size)  # (B, S, w)
-    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
+        degrees = torch.from_numpy(where.angle[turned]).float().to(device)
+        middles = torch.from_numpy(box[turned]).to(device)
+        upright = x[turned].permute(0, 4, 1, 2, 3)  # (B, 3, T, h, w)
+        x[turned] = geometry.turn(upright, middles, degrees).permute(0, 2, 3, 4, 1)
+    top, left, height, width = box.T
+    never = np.zeros_like(where.flip)
+    rows = geometry.resize_matrix(top, height, never, x.shape[2], size).to(device)
+    columns = geometry.resize_matrix(left, width, where.flip, x.shape[3], size).to(device)
+    reach = 0
     if look is not None and look.sigma.any():
         blur = geometry.blur_matrix(torch.from_numpy(look.sigma).float().to(device), size)
-        rows, columns = blur @ rows, blur @ columns
-    x = geometry.resample(x, rows, columns)  # (B, 3, T, S, S), 0 ... 255
+        rows, columns, reach = blur @ rows, blur @ columns, geometry.BLUR_RADIUS
+    taps = torch.from_numpy(geometry.band(top, height, x.shape[2], size, reach)).to(device)
+    x = geometry.resample(x, rows, taps, columns)  # (B, 3, T, S, S), 0 ... 255
 
-    x = _recolour(x, look, flip, angle, stream)
+    x = _recolour(x, where, look, stream)
     if where.erase.any():
         x = geometry.erase(x, torch.from_numpy(where.erase).to(device))
     return x
 
 
-def _recolour(
-    x: Tensor, look: Appearance | None, flip: Tensor, angle: Tensor, stream: Stream
-) -> Tensor:
+def _recolour(x: Tensor, where: Geometry, look: Appearance | None, stream: Stream) -> Tensor:
     """Colour changes and normalisation, or the turned vectors of flow, in one map of channels."""
     mean, spread = (torch.tensor(v, device=x.device) for v in NORMAL[stream])
     if stream == "flow":
-        turn = colour.flow_matrix(flip, angle) / (255 * spread[:, None])
+        flip, angle = torch.from_numpy(where.flip), torch.from_numpy(where.angle).float()
+        turn = colour.flow_matrix(flip, angle).to(x.device) / (255 * spread[:, None])
         return colour.mix(x, turn, -turn @ (255 * mean))
     if look is None:
         matrix = torch.diag(1 / (255 * spread)).expand(len(x), 3, 3)

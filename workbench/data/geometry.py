@@ -1,7 +1,8 @@
 """Crop, flip, turn, resize, blur and erase whole batches of clips: linear maps of pixels.
 
-Resizing and blurring are separable, so each clip is A_y X A_x^T with one pair of small matrices;
-matrix products are what every device does fastest.
+Resizing and blurring are separable, so each picture becomes A_y X A_x^T with one pair of matrices
+per clip. A_y is banded and pixels of a row lie together, so it is a weighted sum of a few rows;
+A_x is a dense product.
 """
 
 from __future__ import annotations
@@ -72,19 +73,40 @@ def turn(clips: Tensor, box: Tensor, degrees: Tensor) -> Tensor:
     return turned.unflatten(1, clips.shape[1:3])
 
 
-def resize_matrix(start: Tensor, length: Tensor, inputs: int, outputs: int) -> Tensor:
+def resize_matrix(
+    start: np.ndarray, length: np.ndarray, flip: np.ndarray, inputs: int, outputs: int
+) -> Tensor:
     """(B, outputs, inputs): the part [start, start + length) of a line, resized to `outputs`.
 
-    start, length: (B,). Bilinear, widened where it shrinks (antialias), as Pillow and torchvision.
+    start, length: (B,) ints; flip: (B,) for the reverse order. Bilinear, widened where it shrinks
+    (antialias), as in Pillow and torchvision.
     """
-    device = start.device
-    scale = (length / outputs)[:, None, None]
-    i = torch.arange(outputs, device=device)[:, None]
-    j = torch.arange(inputs, device=device) - start[:, None, None]  # (B, 1, inputs)
-    distance = (j + 0.5 - (i + 0.5) * scale) / scale.clamp(min=1)
-    weight = (1 - distance.abs()).clamp(min=0)
-    weight = weight * ((j >= 0) & (j < length[:, None, None]))
-    return weight / weight.sum(dim=2, keepdim=True)
+    j = band(start, length, inputs, outputs)  # (B, outputs, taps); all other weights are zero
+    start, length = start[:, None, None], length[:, None, None]
+    scale = length / outputs
+    centre = start + (np.arange(outputs)[:, None] + 0.5) * scale  # (B, outputs, 1)
+    weight = np.maximum(1 - np.abs(j + 0.5 - centre) / np.maximum(scale, 1), 0)
+    weight *= (j >= start) & (j < start + length)
+    weight /= weight.sum(axis=2, keepdims=True)
+    matrix = np.zeros((len(start), outputs, inputs), np.float32)
+    np.put_along_axis(matrix, j, weight.astype(np.float32), axis=2)
+    matrix[flip] = matrix[flip, ::-1]
+    return torch.from_numpy(matrix)
+
+
+def band(
+    start: np.ndarray, length: np.ndarray, inputs: int, outputs: int, reach: int = 0
+) -> np.ndarray:
+    """(B, outputs, taps): which inputs each output of a resized and blurred line can depend on.
+
+    reach: radius of the blur, outputs.
+    """
+    scale = (length / outputs)[:, None]  # (B, 1)
+    support = np.maximum(scale, 1) + reach * scale
+    centre = start[:, None] + (np.arange(outputs) + 0.5) * scale  # (B, outputs)
+    taps = min(inputs, 2 * int(np.ceil(support.max())) + 1)
+    first = np.clip(np.floor(centre - support).astype(np.int64), 0, inputs - taps)
+    return first[:, :, None] + np.arange(taps)
 
 
 def blur_matrix(sigma: Tensor, size: int) -> Tensor:
@@ -100,15 +122,25 @@ def blur_matrix(sigma: Tensor, size: int) -> Tensor:
     return out.scatter_add_(2, at.expand(len(sigma), -1, -1), kernel[:, None].expand(-1, size, -1))
 
 
-def resample(clips: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """rows @ picture @ columns^T for every picture: (B, C, T, h, w) -> float32 (B, C, T, S, S).
+def resample(clips: Tensor, rows: Tensor, taps: Tensor, columns: Tensor) -> Tensor:
+    """rows @ picture @ columns^T for every picture: (B, T, h, w, 3) -> (B, 3, T, S, S), float32.
 
-    rows: (B, S, h); columns: (B, S, w).
+    rows: (B, S, h), zero outside of taps (B, S, n), indices of rows; columns: (B, S, w).
     """
-    b, c, t, h, w = clips.shape
-    rows, columns = rows.to(clips.dtype), columns.to(clips.dtype)
-    wide = clips.reshape(b, c * t * h, w) @ columns.mT  # (B, C T h, S)
-    return (rows[:, None] @ wide.view(b, c * t, h, -1)).float().unflatten(1, (c, t))
+    b, t, h, w, c = clips.shape
+    weights = rows.gather(2, taps)[:, None].expand(-1, t, -1, -1)
+    picture = torch.arange(b * t, device=clips.device).view(b, t, 1, 1)
+    index = (h * picture + taps[:, None]).flatten(0, 2)  # (B T S, n)
+    low = F.embedding_bag(
+        index,
+        clips.view(b * t * h, w * c),
+        mode="sum",
+        per_sample_weights=weights.reshape_as(index),
+    )
+    low = low.view(b, t, -1, w, c).permute(0, 4, 1, 2, 3)  # (B, 3, T, S, w)
+    dtype = product_dtype(clips.device)
+    low = low.to(dtype, memory_format=torch.contiguous_format).view(b, -1, w)
+    return (low @ columns.mT.to(dtype)).float().view(b, c, t, rows.shape[1], -1)
 
 
 def erase(clips: Tensor, box: Tensor) -> Tensor:
