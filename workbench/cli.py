@@ -137,9 +137,9 @@ def demo(
     place = find_workspace(workspace)
     name = name or (which if size == "small" else f"{which}-{size}")
     started = time.monotonic()
-    with _Bar("making the demo", "") as bar:
+    with _Bar("making the demo", "thousandths") as bar:
         for step in make_judo(place, size, seed, name):
-            bar.show(step.done, step.total, step.message)
+            bar.show(step.done, step.total, step.message, step.eta)
     print(f"{name}: made in {time.monotonic() - started:.1f} s -> {place.data / name}")
     print("See it with: panel serve apps/explorer.py --show")
 

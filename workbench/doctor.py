@@ -14,10 +14,11 @@ from importlib.metadata import PackageNotFoundError, version
 from workbench.workspace import Workspace
 
 PACKAGES = (
-    "torch torchvision lightning-fabric safetensors numpy pandas pyarrow pydantic tyro panel "
-    "panel-material-ui holoviews bokeh jupyterlab scikit-learn umap-learn av"
-).split()
-BROWSERS = "chromium chromium-browser google-chrome google-chrome-stable firefox msedge".split()
+    *("torch", "torchvision", "lightning-fabric", "safetensors", "numpy", "pandas", "pyarrow"),
+    *("pydantic", "tyro", "panel", "panel-material-ui", "holoviews", "bokeh", "jupyterlab"),
+    *("scikit-learn", "umap-learn", "av"),
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "firefox")
 ROOM = 5 * 1024**3
 """Bytes of free disk below which the doctor warns: a few hundred videos' stores and runs."""
 
@@ -108,7 +109,8 @@ def _workspace(workspace: Workspace) -> Iterator[Finding]:
         )
         return
     if root.exists() and not root.is_dir():
-        yield Finding("workspace", f"{root} is a file", "export WORKBENCH_WORKSPACE=/another/folder")
+        mend = "export WORKBENCH_WORKSPACE=/another/folder"
+        yield Finding("workspace", f"{root} is a file", mend)
         return
     found = f"{len(workspace.data_names())} data sets, {len(workspace.run_names())} runs"
     yield Finding("workspace", f"{root}: {found if root.exists() else 'not made yet'}")

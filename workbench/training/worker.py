@@ -63,7 +63,21 @@ def embed_and_map(folder: Path, run_folder: str, data_folder: str, *kinds: str) 
     tell.finished(str(found))
 
 
-COMMANDS = {"train": train_run, "embed": embed_and_map}
+def make_demo(folder: Path, workspace: str) -> None:
+    """Make the judo demo in a workspace; `folder` is the job's."""
+    from workbench.training.demo import make_judo
+    from workbench.workspace import Workspace
+
+    tell = progress(folder)
+    for step in make_judo(Workspace(Path(workspace))):
+        tell.update(step.done, step.total, step.message, step.eta)
+        if tell.should_stop:
+            tell.stopped("stopped; starting it again goes on from here")
+            return
+    tell.finished("the demo is ready")
+
+
+COMMANDS = {"train": train_run, "embed": embed_and_map, "demo": make_demo}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
