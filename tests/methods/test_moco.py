@@ -218,3 +218,14 @@ def test_frozen_parts_stay_in_eval():
     assert method.encoder.training
     assert not method.teacher.training
     assert not method.eval().encoder.training
+
+
+def test_one_recording_alone_has_no_negatives_and_says_so():
+    moco, b = tiny(queue=8), batch(group=[3, 3, 3, 3])
+    with pytest.raises(ValueError, match="mask_same_group to false"):
+        for _ in range(4):  # until the queue's random start is overwritten
+            moco(b, Clock())
+    open_to_all = tiny(queue=8, mask_same_group=False)
+    for _ in range(4):
+        loss, _ = open_to_all(b, Clock())
+    assert loss > 0

@@ -23,6 +23,12 @@ from workbench.models.heads import projection_head
 
 NOBODY = -1  # the group of the random vectors that fill the queue at the start
 
+NO_NEGATIVES = (
+    "there is nothing to push away from: every key in the queue belongs to the group of its query, "
+    "as where a data set has one recording. Set method.mask_same_group to false, so that other "
+    "moments of the recording are negatives, or add recordings."
+)
+
 
 class MoCoConfig(Config):
     """MoCo: queries are pulled to the key of their other view, away from a queue of old keys."""
@@ -104,6 +110,8 @@ class MoCo(Projected):
         logits = info_nce_logits(q, k, queue, self.temperature, keep)  # (B, 1 + K)
         loss = positive_first(logits)
         logs = _logs(logits.detach(), self.temperature)
+        if not logs["share_of_queue_used"]:
+            raise ValueError(NO_NEGATIVES)
 
         if self.training:
             self.enqueue(gather(k), gather(batch.group))
