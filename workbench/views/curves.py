@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import panel as pn
-from bokeh.models import ColumnDataSource, HoverTool, Span
+from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.plotting import figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito 2008
@@ -69,14 +69,24 @@ class Smoother:
 class CurvePlot(pn.viewable.Viewer):
     """Named curves over training steps, and level lines to compare them with.
 
-    title says what to notice; unit is the label of the y axis. A curve appears with its first
-    point. `markers` draws every point too (for values that come seldom).
+    title says what to notice; unit is the label of the y axis. All curves are there from the start
+    (a browser that is shown new glyphs in an old plot loses its legend); a `faint` one is drawn
+    thin and grey. `markers` draws every point too, for values that come seldom.
     """
 
-    def __init__(self, title: str, unit: str, *, markers: bool = False, height: int = 220) -> None:
+    def __init__(
+        self,
+        title: str,
+        unit: str,
+        curves: Sequence[str],
+        *,
+        faint: Sequence[str] = (),
+        levels: Mapping[str, str] | None = None,
+        markers: bool = False,
+    ) -> None:
         super().__init__()
         self.figure = figure(
-            height=height,
+            height=230,
             sizing_mode="stretch_width",
             title=title,
             x_axis_label="step",
@@ -88,92 +98,69 @@ class CurvePlot(pn.viewable.Viewer):
         )
         self.figure.toolbar.logo = None
         self.figure.toolbar.autohide = True
-        self.markers = markers
         self.sources: dict[str, ColumnDataSource] = {}
         self.series: dict[str, Series] = {}
-        self.levels: dict[str, Span] = {}
+        for name in (*faint, *curves):
+            self._draw(name, name in faint, markers)
+        for name, dash in (levels or {}).items():
+            self.sources[name] = source = ColumnDataSource({"x": [], "y": []})
+            style = {"line_dash": dash, "line_color": GREY, "line_width": 2}
+            self.figure.line("x", "y", source=source, legend_label=name, **style)
+        legend = self.figure.legend[0]
+        legend.update(
+            background_fill_alpha=0.5,
+            label_text_font_size="11px",
+            padding=4,
+            spacing=0,
+            click_policy="hide",
+        )
+        self._end = 1.0  # the last step, to which level lines reach
         self._pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(4, 4))
 
-    def add(self, name: str, points: Iterable[tuple[float, float]], faint: bool = False) -> None:
+    def add(self, name: str, points: Iterable[tuple[float, float]]) -> None:
         """Append (step, value) points to a curve."""
-        points = list(points)
-        if not points:
+        if not (points := list(points)):
             return
-        if name not in self.sources:
-            self._draw(name, faint)
-        new = self.series[name].add(points)
         source, series = self.sources[name], self.series[name]
+        new = series.add(points)
         if new is None:
             source.data = {"x": list(series.x), "y": list(series.y)}
         elif new[0]:
             source.stream({"x": new[0], "y": new[1]})
+        self._end = max(self._end, points[-1][0])
 
-    def replace(self, name: str, x: Sequence[float], y: Sequence[float]) -> None:
-        """Show other points in a curve."""
-        if name not in self.sources:
-            self._draw(name, False)
-        self.sources[name].data = {"x": list(x), "y": list(y)}
-
-    def level(self, name: str, y: float | None, dash: str = "dashed") -> None:
-        """Draw a level line, or move it; None hides it."""
-        if y is None or not math.isfinite(y):
-            if name in self.levels:
-                self.levels[name].visible = False
-            return
-        if name not in self.levels:
-            span = Span(
-                location=y, dimension="width", line_dash=dash, line_color=GREY, line_width=2
-            )
-            self.figure.add_layout(span)
-            self.levels[name] = span
-            # the range of a plot follows its glyphs only: an invisible point lets it see the line
-            self.sources[f"level {name}"] = ColumnDataSource({"x": [0], "y": [y]})
-            self.figure.line(
-                "x",
-                "y",
-                source=self.sources[f"level {name}"],
-                line_dash=dash,
-                line_color=GREY,
-                line_width=2,
-                legend_label=name,
-            )
-            self._legend()
-        self.levels[name].update(location=y, visible=True)
-        self.sources[f"level {name}"].data = {"x": [0], "y": [y]}
+    def level(self, name: str, y: float) -> None:
+        """Draw a level line from the first step to the last."""
+        data = {"x": [0, self._end], "y": [y, y]}
+        if math.isfinite(y) and self.sources[name].data != data:
+            self.sources[name].data = data
 
     def clear(self) -> None:
-        """Forget all points and levels; the curves' glyphs stay for the next ones."""
+        """Forget all points."""
+        self._end = 1.0
         for source in self.sources.values():
             source.data = {"x": [], "y": []}
-        for name in self.series:
-            self.series[name] = Series()
-        for span in self.levels.values():
-            span.visible = False
+        self.series = {name: Series() for name in self.series}
 
-    def _draw(self, name: str, faint: bool) -> None:
+    def _draw(self, name: str, faint: bool, markers: bool) -> None:
         source = self.sources[name] = ColumnDataSource({"x": [], "y": []})
         self.series[name] = Series()
-        colour = COLOURS[(len(self.series) - 1) % len(COLOURS)]
-        style = {"line_color": GREY if faint else colour, "line_width": 1 if faint else 2.5}
+        colour = GREY if faint else COLOURS[(len(self.series) - 1) % len(COLOURS)]
         line = self.figure.line(
-            "x", "y", source=source, alpha=0.6 if faint else 1, legend_label=name, **style
+            "x",
+            "y",
+            source=source,
+            line_color=colour,
+            line_width=1 if faint else 2.5,
+            alpha=0.6 if faint else 1,
+            legend_label=name,
         )
-        if self.markers:
+        if markers:
             line = self.figure.scatter("x", "y", source=source, size=7, color=colour)
         if not faint:
             tips = [("", name), ("step", "@x{0}"), (self.figure.yaxis.axis_label, "@y{0.000}")]
-            hover = HoverTool(
-                renderers=[line], tooltips=tips, mode="vline" if not self.markers else "mouse"
-            )
-            self.figure.add_tools(hover)
-        self._legend()
-
-    def _legend(self) -> None:
-        self.figure.legend.background_fill_alpha = 0.5
-        self.figure.legend.label_text_font_size = "11px"
-        self.figure.legend.padding = 4
-        self.figure.legend.spacing = 0
-        self.figure.legend.click_policy = "hide"
+            mode = "mouse" if markers else "vline"
+            self.figure.add_tools(HoverTool(renderers=[line], tooltips=tips, mode=mode))
 
     def __panel__(self) -> pn.viewable.Viewable:
         """The plot."""

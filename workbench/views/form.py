@@ -91,20 +91,22 @@ class ConfigForm(pn.viewable.Viewer):
             margin=0,
         )
         self._own = False  # true while this form itself sets `value`
+        self._origin = defaults(schema) if value is None else value.model_dump()
+        self._data = copy.deepcopy(self._origin)
+        self._build()
         self.param.watch(self._on_value, "value")
-        self.start_from(value)
 
     def start_from(self, value: Config | None) -> None:
         """Show other settings and measure changes against them."""
         self._origin = defaults(self.schema) if value is None else value.model_dump()
         self._data = copy.deepcopy(self._origin)
-        self._build()
+        self._show_data()
 
     def reset(self, path: str | None = None) -> None:
         """Put one value back, or all of them."""
         if path is None:
             self._data = copy.deepcopy(self._origin)
-            self._build()
+            self._show_data()
             return
         first = first_values(self.schema, self._origin, self._data)[path]
         self._put(path, copy.deepcopy(first))
@@ -141,7 +143,7 @@ class ConfigForm(pn.viewable.Viewer):
         self._fields: dict[str, Field] = {}
         self._cards: dict[str, pmui.Card] = {}
         self._selects: dict[str, pmui.Select] = {}
-        self._drawn: set[str] = set()
+        self._drawn: dict[str, str] = {}  # open groups -> the option they show
         self._refused: dict[str, str] = {}
         here = [e for e in entries(self.schema) if e.path not in self._hidden]
         first, rest = [], []
@@ -202,7 +204,6 @@ class ConfigForm(pn.viewable.Viewer):
 
         def draw(*_: Any) -> None:
             if not card.collapsed and group.path not in self._drawn:
-                self._drawn.add(group.path)
                 self._fill(card, group)
 
         card.param.watch(draw, "collapsed")
@@ -228,7 +229,8 @@ class ConfigForm(pn.viewable.Viewer):
 
     def _fill(self, card: pmui.Card, group: Group) -> None:
         """The fields of the chosen option, and the select of options if it is not shown above."""
-        option = group.options.get(group.chosen(self._at(group.path)))
+        self._drawn[group.path] = chosen = group.chosen(self._at(group.path))
+        option = group.options.get(chosen)
         parts: list = [pmui.Typography(group.help, variant="body2")] if group.help else []
         grid: list = []
         if len(group.options) > 1 and group.path not in self._essential:
@@ -261,7 +263,7 @@ class ConfigForm(pn.viewable.Viewer):
         if self._own or event.new is None:
             return
         self._data = event.new.model_dump()
-        self._build()
+        self._show_data()
 
     def _choose(self, group: Group, name: str) -> None:
         """Swap a group for another of its options, at its first values."""
@@ -274,18 +276,34 @@ class ConfigForm(pn.viewable.Viewer):
             same = before is not None and group.chosen(before) == name
             value = copy.deepcopy(before) if same else defaults(option)
             self._put(group.path, value)
+        self._follow_option(group)
+        self._check()
+
+    def _follow_option(self, group: Group) -> None:
+        """Show the option that a group now has: in its select, and its fields if they are open."""
+        chosen = group.chosen(self._at(group.path))
+        if (select := self._selects.get(group.path)) is not None:
+            select.value = chosen
+        if self._drawn.get(group.path, chosen) == chosen:
+            return
         inside = f"{group.path}."
-        for store in (self._fields, self._cards, self._selects, self._refused):
+        for store in (self._fields, self._cards, self._selects, self._refused, self._drawn):
             for path in [p for p in store if p.startswith(inside)]:
                 if path not in self._essential:
                     del store[path]
-        self._drawn = {p for p in self._drawn if not p.startswith(inside)}
-        if (select := self._selects.get(group.path)) is not None:
-            select.value = name
-        card = self._cards.get(group.path)
-        if card is not None and group.path in self._drawn:
-            self._fill(card, group)
-        self._check()
+        self._fill(self._cards[group.path], group)
+
+    def _show_data(self) -> None:
+        """Bring what is shown up to date with all values; widgets that still fit are kept."""
+        self._refused.clear()
+        with pn.io.hold():
+            for path in [*self._selects, *self._drawn]:
+                entry = self._entry_at(path)
+                if isinstance(entry, Group):
+                    self._follow_option(entry)
+            for path, field in self._fields.items():
+                field.set(self._at(path))
+            self._check()
 
     # ---- reading
 

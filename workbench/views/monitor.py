@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import panel as pn
@@ -45,7 +46,9 @@ class TrainPage(pn.viewable.Viewer):
         self.runs = RunList(workspace)
         self.watch = RunWatch(workspace, ticking=False)
         self.form: ConfigForm | None = None
-        self._ticker = Ticker(self.tick, PERIOD)
+        self._ticker = Ticker(
+            self.tick, lambda: self._view, lambda: self._queued is not None, PERIOD
+        )
         self._loading: Task | None = None
         self._starting: Task | None = None
         self._queued: tuple[Any, str] | None = None
@@ -129,9 +132,13 @@ class TrainPage(pn.viewable.Viewer):
     # ---- settings
 
     def load(self) -> None:
-        """Begin to load the recipes and the settings, in a thread."""
+        """Load the recipes and settings, in a thread unless this process has done it before."""
         if self._loading is None and self.form is None:
-            self._loading = Task(_training_code)
+            task = Task(_training_code)
+            if "workbench.training.recipes" in sys.modules and task.wait(0.2):
+                self._loaded(task)
+            else:
+                self._loading = task
 
     def _loaded(self, task: Task) -> None:
         if task.error:
@@ -151,8 +158,10 @@ class TrainPage(pn.viewable.Viewer):
             command=self._command,
         )
         self.form.param.watch(lambda _: self._check(), ["value", "errors"])
+        self._about.object = one_sentence(recipes[self.recipe.value].__doc__)
+        self._suggest_name()
         self._settings.objects = [self.form]
-        self._on_recipe()
+        self._check()
 
     def _known_names(self) -> dict[str, list[str]]:
         data, runs = self.workspace.data_names(), self.workspace.run_names()

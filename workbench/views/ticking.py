@@ -9,21 +9,35 @@ from typing import Any
 import panel as pn
 from panel.io import PeriodicCallback
 
+GRACE = 10  # ticks that a page may be in no browser, while it is being put there
+
 
 class Ticker:
-    """Calls a function every `period` milliseconds while the session of the page lives.
+    """Calls a function every `period` milliseconds while the page that needs it is shown.
 
-    Without a server or a running notebook nothing is called; then whoever holds the view calls.
+    view: what the page shows; once it is in no browser for a few ticks, the calls end, until
+    `start` is called again (unless `busy` says that there is something to wait for). They also end
+    with the session. Without a server or a running notebook nothing is called; then whoever holds
+    the view calls the function.
     """
 
-    def __init__(self, function: Callable[[], None], period: int = 500) -> None:
+    def __init__(
+        self,
+        function: Callable[[], None],
+        view: Callable[[], pn.viewable.Viewable],
+        busy: Callable[[], bool] = lambda: False,
+        period: int = 500,
+    ) -> None:
+        self._function, self._view, self._busy = function, view, busy
+        self._absent = 0
         # `background`: a tick does not make the page look busy
         self.callback = PeriodicCallback(
-            callback=function, period=period, background=True, log=False
+            callback=self._tick, period=period, background=True, log=False
         )
 
     def start(self) -> None:
-        """Begin, if it has not begun; it ends with the session."""
+        """Begin, if it has not begun."""
+        self._absent = 0
         if self.callback.running:
             return
         self.callback.start()
@@ -39,6 +53,14 @@ class Ticker:
     def running(self) -> bool:
         """Whether it has begun and not ended."""
         return self.callback.running
+
+    def _tick(self) -> None:
+        shown = bool(self._view()._models)
+        self._absent = 0 if shown or self._busy() else self._absent + 1
+        if self._absent > GRACE:
+            self.stop()
+        else:
+            self._function()
 
 
 class Task:

@@ -50,7 +50,9 @@ class RunWatch(pn.viewable.Viewer):
     def __init__(self, workspace: Workspace, run: str = "", *, ticking: bool = True) -> None:
         super().__init__()
         self.workspace = workspace
-        self._ticker = Ticker(self.tick) if ticking else None  # None: whoever mounts it ticks
+        self._ticker = (
+            Ticker(self.tick, lambda: self._view) if ticking else None
+        )  # None: whoever mounts it ticks
         self._task: Task | None = None  # a stop or a resume under way
         self._stopping = False
         self._build()
@@ -81,13 +83,22 @@ class RunWatch(pn.viewable.Viewer):
         self._trouble = pmui.Alert(
             severity="error", visible=False, sizing_mode="stretch_width", margin=(6, 8)
         )
-        self.loss = CurvePlot("Loss: a falling loss alone proves nothing", "loss")
+        levels = {"random network": "dashed", "chance": "dotted"}
+        self.loss = CurvePlot(
+            "Loss: a falling loss alone proves nothing", "loss", ["smoothed"], faint=["each step"]
+        )
         self.knn = CurvePlot(
-            "kNN accuracy: learning lifts it above the random network", "accuracy", markers=True
+            "kNN accuracy: learning lifts it above the random network",
+            "accuracy",
+            ["this run"],
+            levels=levels,
+            markers=True,
         )
         self.alignment = CurvePlot(
             "Alignment error: learning brings it below the random network",
-            "error, share of the clip",
+            "error, share of the recording",
+            ["this run"],
+            levels=levels,
             markers=True,
         )
         self._log = pn.pane.HTML("", sizing_mode="stretch_width")
@@ -168,18 +179,18 @@ class RunWatch(pn.viewable.Viewer):
         if not records:
             return
         loss = [(r["step"], _number(r["loss"])) for r in records if r.get("loss") is not None]
-        self.loss.add("each step", loss, faint=True)
+        self.loss.add("each step", loss)
         self.loss.add("smoothed", [(x, self._smooth(y)) for x, y in loss])
         for name, plot in (("knn", self.knn), ("alignment", self.alignment)):
             plot.add("this run", [(r["step"], r[name]) for r in records if name in r])
             for key in (name, f"{name}_random", f"{name}_chance"):
-                if (value := next((r[key] for r in reversed(records) if key in r), None)) is None:
-                    continue
-                self.scores[key] = value
-                if key.endswith("random"):
-                    plot.level("random network", value, "dashed")
-                elif key.endswith("chance"):
-                    plot.level("chance", value, "dotted")
+                if (
+                    value := next((r[key] for r in reversed(records) if key in r), None)
+                ) is not None:
+                    self.scores[key] = value
+            for key, line in (("random", "random network"), ("chance", "chance")):
+                if (value := self.scores.get(f"{name}_{key}")) is not None:
+                    plot.level(line, value)
         self._last = records[-1]
 
     def _show(self, status: Status) -> None:

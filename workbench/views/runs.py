@@ -1,0 +1,319 @@
+"""The Runs page: every run in a table; compare, watch, resume, stop, delete, or work with it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import panel as pn
+import panel_material_ui as pmui
+import param
+
+from workbench.training.jobs import Job
+from workbench.views.curves import CurvePlot, Smoother
+from workbench.views.run_list import RunList, Summary, bring_back, throw_away
+from workbench.views.tail import Tail
+from workbench.views.ticking import Task, Ticker
+from workbench.views.watch import RESUMABLE, STATES, duration, start
+from workbench.workspace import Workspace
+
+COLUMNS = {  # what the table is called by -> its width in pixels
+    "run": 190,
+    "state": 160,
+    "method": 80,
+    "sampler": 110,
+    "encoder": 90,
+    "data": 100,
+    "kNN": 70,
+    "best": 70,
+    "random": 80,
+    "alignment": 95,
+    "loss": 70,
+    "steps": 80,
+    "took": 80,
+    "created": 140,
+}
+MOST = 6  # runs that can be told apart by colour in one plot
+
+
+class RunsPage(pn.viewable.Viewer):
+    """The runs of a workspace. `chosen` is the run that the other pages show; `opened` the one that
+    the user wants to watch."""
+
+    chosen = param.String(default="", doc="The current run, for the explorer to follow.")
+    opened = param.String(default="", doc="The run that was last asked to be watched.")
+    selected = param.List(default=[], item_type=str, doc="Names of the runs marked in the table.")
+
+    def __init__(self, workspace: Workspace, chosen: str = "") -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.runs = RunList(workspace)
+        self.trashed: list[Path] = []
+        self._ticker = Ticker(self.tick, lambda: self._view, period=1000)
+        self._tasks: dict[str, Task] = {}
+        self._compared: dict[str, tuple[Tail, Smoother]] = {}
+        self._build()
+        self.param.watch(lambda _: self._on_selected(), "selected")
+        self.chosen = chosen
+        self.tick()
+
+    # ---- what is shown
+
+    def _build(self) -> None:
+        self.table = pn.widgets.Tabulator(
+            _frame([], ""),
+            show_index=False,
+            disabled=True,
+            selectable="checkbox",
+            pagination="local",
+            page_size=12,
+            widths=COLUMNS,
+            layout="fit_data_stretch",
+            sizing_mode="stretch_width",
+            header_filters=False,
+        )
+        self.table.param.watch(self._on_table, "selection")
+        self.use_button = _button("Use in the explorer", "check_circle", "primary")
+        self.watch_button = _button("Watch", "visibility")
+        self.resume_button = _button("Resume", "play_arrow")
+        self.stop_button = _button("Stop", "stop", "error")
+        self.delete_button = _button("Delete", "delete", "error")
+        self.use_button.on_click(lambda _: setattr(self, "chosen", self.selected[0]))
+        self.watch_button.on_click(lambda _: self._open())
+        self.resume_button.on_click(lambda _: self.resume())
+        self.stop_button.on_click(lambda _: self.stop())
+        self.delete_button.on_click(lambda _: self._confirm(True))
+        self._hint = pmui.Typography("", variant="body2", align="center", margin=(4, 8))
+        self._sure = pmui.Alert(severity="warning", sizing_mode="stretch_width", margin=4)
+        self.yes_button = _button("Move to the trash", "delete", "error")
+        self.no_button = _button("Keep", "close")
+        self.yes_button.on_click(lambda _: self.delete())
+        self.no_button.on_click(lambda _: self._confirm(False))
+        self._question = pn.Column(
+            self._sure, pn.Row(self.yes_button, self.no_button), visible=False
+        )
+        self._done = pmui.Alert(severity="success", sizing_mode="stretch_width", margin=4)
+        self.undo_button = _button("Undo", "undo")
+        self.undo_button.on_click(lambda _: self.undo())
+        self._undo = pn.Column(self._done, self.undo_button, visible=False)
+        self._trouble = pmui.Alert(
+            severity="error", visible=False, sizing_mode="stretch_width", margin=4
+        )
+        self._plots = pn.Column(visible=False, sizing_mode="stretch_width")
+        self._empty = pmui.Alert(
+            object="**No runs yet.** Start one on the Train page, or with "
+            "`workbench train moco --data NAME`.",
+            severity="info",
+            visible=False,
+        )
+        self._view = pn.Column(
+            self._empty,
+            pn.FlexBox(
+                self.use_button,
+                self.watch_button,
+                self.resume_button,
+                self.stop_button,
+                self.delete_button,
+                self._hint,
+            ),
+            self._question,
+            self._undo,
+            self._trouble,
+            self.table,
+            self._plots,
+            sizing_mode="stretch_width",
+        )
+
+    def tick(self) -> None:
+        """Look at what changed; takes a few milliseconds."""
+        summaries = self.runs.refresh()
+        with pn.io.hold():
+            self._collect()
+            self._show(summaries)
+            self._show_actions()
+            self._draw()
+
+    def _show(self, summaries: list[Summary]) -> None:
+        """Bring the table up to date: cell by cell while it holds the same runs."""
+        frame, shown = _frame(summaries, self.chosen), self.table.value
+        self._empty.visible, self.table.visible = not summaries, bool(summaries)
+        if list(frame["run"]) == list(shown["run"]):
+            for column in frame.columns:
+                differs = frame[column].ne(shown[column])
+                if differs.any():
+                    rows = [
+                        (int(i), frame[column].iloc[i]) for i in differs.to_numpy().nonzero()[0]
+                    ]
+                    self.table.patch({column: rows})
+            return
+        names = list(frame["run"])
+        keep = [name for name in self.selected if name in names]
+        self.table.value = frame
+        self.table.selection = [names.index(name) for name in keep]
+        self.selected = keep
+
+    def _on_table(self, event: Any) -> None:
+        names = list(self.table.value["run"])
+        self.selected = [names[i] for i in event.new if i < len(names)]
+
+    def _on_selected(self) -> None:
+        names = list(self.table.value["run"])
+        self.table.selection = [names.index(n) for n in self.selected if n in names]
+        self._confirm(False)
+        self._show_actions()
+        self._compare()
+
+    def _show_actions(self) -> None:
+        states = [Job(self.workspace.runs / n).status() for n in self.selected]
+        one, busy = len(states) == 1, [s.busy for s in states]
+        self.use_button.disabled = not one or self.selected[0] == self.chosen
+        self.watch_button.disabled = not one
+        self.resume_button.disabled = not (one and states[0].state in RESUMABLE) or bool(
+            self._tasks
+        )
+        self.stop_button.disabled = not any(busy) or bool(self._tasks)
+        self.delete_button.disabled = not states or any(busy)
+        self._hint.object = (
+            "Tick runs to compare them."
+            if not states
+            else "Stop it before deleting it."
+            if any(busy)
+            else f"The first {MOST} are compared."
+            if len(states) > MOST
+            else ""
+        )
+
+    # ---- comparing
+
+    def _compare(self) -> None:
+        """Overlay the curves of the selected runs."""
+        self._compared = {
+            name: (Tail(self.workspace.runs / name / "metrics.jsonl"), Smoother())
+            for name in self.selected[:MOST]
+        }
+        self._plots.visible = bool(self._compared)
+        if not self._compared:
+            return
+        names = list(self._compared)
+        self.loss = CurvePlot("Loss (smoothed): compare it within one method only", "loss", names)
+        self.knn = CurvePlot(
+            "kNN accuracy",
+            "accuracy",
+            names,
+            levels={"random network": "dashed"},
+            markers=True,
+        )
+        self._plots.objects = [
+            pn.Row(self.loss, self.knn, sizing_mode="stretch_width"),
+        ]
+        self._draw()
+
+    def _draw(self) -> None:
+        for name, (tail, smooth) in self._compared.items():
+            records = tail.records(0.004)
+            loss = [(r["step"], smooth(float(r["loss"]))) for r in records if r.get("loss")]
+            self.loss.add(name, loss)
+            self.knn.add(name, [(r["step"], r["knn"]) for r in records if "knn" in r])
+            if random := [r["knn_random"] for r in records if "knn_random" in r]:
+                self.knn.level("random network", random[-1])
+
+    # ---- doing
+
+    def _open(self) -> None:
+        self.opened = self.selected[0]
+        self.param.trigger("opened")
+
+    def stop(self) -> None:
+        """Stop the selected runs that train."""
+        for name in self.selected:
+            job = Job(self.workspace.runs / name)
+            if job.status().busy:
+                self._tasks[name] = Task(job.stop)
+        self._show_actions()
+
+    def resume(self) -> None:
+        """Go on with the selected run."""
+        name = self.selected[0]
+        if busy := self.runs.busy():
+            self._say(f"{busy[0].name} is training. Stop it first, or resume on the Train page.")
+            return
+        self._tasks[name] = Task(lambda: start(self.workspace.runs / name))
+        self._show_actions()
+
+    def delete(self) -> None:
+        """Move the selected runs to the trash of the workspace."""
+        self._say("")
+        self.trashed = []
+        for name in self.selected:
+            try:
+                self.trashed.append(throw_away(self.workspace, name))
+            except (OSError, ValueError) as error:
+                self._say(f"{name} could not be deleted: {error}")
+        gone = ", ".join(p.name.rpartition("@")[0] for p in self.trashed)
+        self._done.object = f"In the trash ({self.workspace.root / 'trash'}): {gone}."
+        self._undo.visible = bool(self.trashed)
+        if not (self.workspace.runs / self.chosen).is_dir():
+            self.chosen = ""
+        self.selected = []
+        self.tick()
+
+    def undo(self) -> None:
+        """Bring back what was deleted last."""
+        names = [bring_back(self.workspace, path) for path in self.trashed]
+        self.trashed, self._undo.visible = [], False
+        self.tick()
+        self.selected = names
+
+    def _confirm(self, ask: bool) -> None:
+        self._sure.object = f"Delete {', '.join(self.selected)}?"
+        self._question.visible = ask and bool(self.selected)
+
+    def _collect(self) -> None:
+        for name, task in list(self._tasks.items()):
+            if task.done:
+                del self._tasks[name]
+                if task.error:
+                    self._say(f"{name}: {task.error}")
+
+    def _say(self, text: str) -> None:
+        self._trouble.param.update(object=text, visible=bool(text))
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        """The page; from here on it looks at the workspace once a second."""
+        self._ticker.start()
+        return self._view
+
+
+def _button(label: str, icon: str, color: str = "default") -> pmui.Button:
+    return pmui.Button(
+        label=label, icon=icon, color=color, size="small", variant="outlined", margin=4
+    )
+
+
+def _frame(summaries: list[Summary], chosen: str) -> pd.DataFrame:
+    rows = [
+        (
+            s.name,
+            STATES[s.status.state][0] + (" · in use" if s.name == chosen else ""),
+            s.method,
+            s.sampler,
+            s.encoder,
+            s.data,
+            _score(s.scores.get("knn")),
+            _score(s.best_knn),
+            _score(s.scores.get("knn_random")),
+            _score(s.scores.get("alignment")),
+            _score(s.loss),
+            f"{s.step:,}",
+            "" if s.took is None else duration(s.took),
+            datetime.fromtimestamp(s.created).strftime("%Y-%m-%d %H:%M"),
+        )
+        for s in summaries
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=str)
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
