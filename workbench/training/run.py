@@ -120,16 +120,16 @@ class Run:
 
         The new trainer file waits under another name until the model it belongs to is in place.
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         folder = self.model_path.parent
         folder.mkdir(parents=True, exist_ok=True)
         step = {"step": str(about["clock"]["step"])}
         header = {**step, "about": json.dumps(about)}
         with replacing(folder / "trainer.new.safetensors") as temporary:
-            save_file(_plain(rest), temporary, metadata=header)
+            temporary.write_bytes(save(_plain(rest), metadata=header))
         with replacing(self.model_path) as temporary:
-            save_file(_plain(model), temporary, metadata=step)
+            temporary.write_bytes(save(_plain(model), metadata=step))
         os.replace(folder / "trainer.new.safetensors", folder / "trainer.safetensors")
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict] | None:

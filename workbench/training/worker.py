@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -11,6 +12,8 @@ from workbench.training.jobs import progress
 
 def main(argv: list[str]) -> int:
     """Run a command; what goes wrong ends up in `status.json`, in words, and in the log."""
+    if hasattr(os, "nice"):
+        os.nice(5)  # the page that watches goes first
     command, folder, *rest = argv
     try:
         COMMANDS[command](Path(folder), *rest)
