@@ -107,15 +107,11 @@ class CurvePlot(pn.viewable.Viewer):
             style = {"line_dash": dash, "line_color": GREY, "line_width": 2}
             self.figure.line("x", "y", source=source, legend_label=name, **style)
         legend = self.figure.legend[0]
-        legend.update(
-            background_fill_alpha=0.5,
-            label_text_font_size="11px",
-            padding=4,
-            spacing=0,
-            click_policy="hide",
-        )
+        legend.update(orientation="horizontal", padding=0, margin=0, click_policy="hide")
+        self.figure.add_layout(legend, "below")
         self._end = 1.0  # the last step, to which level lines reach
         self._pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(4, 4))
+        self._pane.visible = False  # until there is something to see
 
     def add(self, name: str, points: Iterable[tuple[float, float]]) -> None:
         """Append (step, value) points to a curve."""
@@ -128,16 +124,19 @@ class CurvePlot(pn.viewable.Viewer):
         elif new[0]:
             source.stream({"x": new[0], "y": new[1]})
         self._end = max(self._end, points[-1][0])
+        self._pane.visible = True
 
     def level(self, name: str, y: float) -> None:
         """Draw a level line from the first step to the last."""
         data = {"x": [0, self._end], "y": [y, y]}
         if math.isfinite(y) and self.sources[name].data != data:
             self.sources[name].data = data
+            self._pane.visible = True
 
     def clear(self) -> None:
         """Forget all points."""
         self._end = 1.0
+        self._pane.visible = False
         for source in self.sources.values():
             source.data = {"x": [], "y": []}
         self.series = {name: Series() for name in self.series}

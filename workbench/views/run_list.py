@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import yaml
+
 from workbench.training.jobs import Job, Status
 from workbench.training.run import Run
 from workbench.views.tail import Tail
@@ -90,7 +92,7 @@ def _described(folder: Path) -> Summary:
     try:
         settings = Run(folder).settings
         created = (folder / "config.yaml").stat().st_mtime
-    except (OSError, ValueError):
+    except (OSError, ValueError, yaml.YAMLError):
         settings, created = {}, 0.0
 
     def part(key: str) -> str:

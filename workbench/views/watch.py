@@ -64,7 +64,7 @@ class RunWatch(pn.viewable.Viewer):
 
     def _build(self) -> None:
         self._name = pmui.Typography("", variant="h6", margin=(4, 8))
-        self._badge = pmui.Chip(label="", size="small", align="center")
+        self._badge = pmui.Chip(object="starting", size="small", align="center")
         self.stop_button = pmui.Button(
             label="Stop", icon="stop", color="error", variant="outlined", size="small"
         )
