@@ -39,7 +39,9 @@ def train(s: Store):
     """Start a run and watch it learn."""
     from workbench.views.monitor import TrainPage
 
-    return TrainPage(s.workspace, s.data)
+    page = TrainPage(s.workspace, s.data)
+    s.param.watch(lambda *_: page.param.update(dataset=s.data), "version")
+    return page
 
 
 def runs(s: Store):
@@ -53,8 +55,8 @@ PAGES = [
     ("Clips", "grid_view", clips),
     ("Map", "scatter_plot", embedding_map),
     ("Similarity", "grid_on", similarity),
-    ("Train", "model_training", train),
-    ("Runs", "list_alt", runs),
+    ("Train", "model_training", train, True),
+    ("Runs", "list_alt", runs, True),
 ]
 
 
@@ -62,7 +64,7 @@ def app(workspace=None):
     """The whole explorer over a workspace (by default the user's)."""
     pn.extension(notifications=True)
     store = Store(find_workspace(workspace))
-    pages = [PageSpec(name, icon, lambda build=build: build(store)) for name, icon, build in PAGES]
+    pages = [PageSpec(n, i, lambda b=b: b(store), *lasting) for n, i, b, *lasting in PAGES]
     shell = Shell("workbench", pages, [Pickers(store)], [Inspector(store)])
     address = Address(store, shell)
     store.param.watch(lambda _: shell.open(), "version")

@@ -81,7 +81,7 @@ def features(dataset: DataSet) -> Embeddings:
         for k in range(4, v.n_frames - 4, HOP):
             phase = 2 * np.pi * k / PERIOD
             one_hot = np.eye(3)[LABELS.index(v.label)]
-            z.append([np.sin(phase), np.cos(phase), *(2 * one_hot), 0.1 * (v.camera == "right")])
+            z.append([np.sin(phase), np.cos(phase), *(0.6 * one_hot), 0.1 * (v.camera == "right")])
             rows.append((i, k - 4, k, v.recording, v.camera, v.label, v.split))
     names = ["video", "start", "frame", "recording", "camera", "label", "split"]
     return Embeddings(np.array(z, np.float32), pd.DataFrame(rows, columns=names))

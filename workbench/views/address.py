@@ -61,7 +61,8 @@ class Address(param.Parameterized):
         self._look()
         if pn.state.location:
             pn.state.location.sync(self, list(FIELDS))
-        Ticker(self._look, 1000).start()
+        self._ticker = Ticker(self._look, lambda: self.shell.view, period=1000)
+        self._ticker.start()
 
     def _look(self) -> None:
         s = self.store

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
@@ -29,7 +31,8 @@ class Filters(pn.viewable.Viewer):
         )
         self.facets = {
             name: pmui.MultiChoice(
-                label=name.rstrip("s").capitalize(), options=options, margin=(6, 4)
+                label=name.rstrip("s").capitalize(), options=options, margin=(6, 4),
+                visual_size="small",
             )
             for name in FACETS
             if len(options := choices(dataset.table, name)) > 1
@@ -73,16 +76,23 @@ def expression(chosen: dict[str, list[str]], text: str = "") -> str:
     parts = []
     for name, values in chosen.items():
         known = [v for v in values if v != NONE]
-        options = [f"{name} in {known!r}"] if known and name != "tags" else []
         if name == "tags":
-            options += [f"(',' + tags.fillna('') + ',').str.contains({f',{v},'!r}, regex=False)"
-                        for v in known]  # fmt: skip
+            one_of = "|".join(re.escape(v) for v in known)
+            options = [f"tags.str.contains({_literal(f'(?:^|,)(?:{one_of})(?:,|$)')})"]
+        else:
+            options = [f"{name} in [{', '.join(map(_literal, known))}]"]
+        options = options if known else []
         if NONE in values:
             options.append(f"({name}.isna() | ({name} == ''))")
         parts.append(f"({' | '.join(options)})")
     if text.strip():
-        parts.append(f"recording.str.contains({text.strip()!r}, case=False, regex=False)")
+        parts.append(f"recording.str.contains({_literal(text.strip())}, case=False, regex=False)")
     return " & ".join(parts)
+
+
+def _literal(text: str) -> str:
+    """A string in the source of a query; pandas reads meaning into quotes, @ and ` even inside."""
+    return "'" + "".join(c if c.isalnum() else f"\\U{ord(c):08x}" for c in text) + "'"
 
 
 def shown(dataset: DataSet, filter: Filter) -> pd.DataFrame:
@@ -99,8 +109,7 @@ class ClipGallery(pn.viewable.Viewer):
 
     def __init__(self, dataset: DataSet, cursor: Cursor, filter: Filter | None = None) -> None:
         super().__init__(dataset=dataset, cursor=cursor, filter=filter or Filter())
-        self._rows = {str(k): i for k, i in dataset.table.groupby("recording").indices.items()}
-        self.count = pn.pane.HTML("", margin=(4, 6), align="center")
+        self.count = pn.pane.HTML("", margin=(6, 4), styles={"font-size": "13px", "opacity": ".8"})
         self.cards = Cards(
             self._choose, title="recordings", empty="No recording passes the filters. Clear some."
         )
@@ -108,7 +117,7 @@ class ClipGallery(pn.viewable.Viewer):
         self._fill()
         self._move()
         self.filter.param.watch(lambda _: self._fill(), "expr")
-        self.cursor.param.watch(lambda _: self._move(), "recording")
+        self.cursor.param.watch(lambda *_: self._move(), "recording")
 
     def __panel__(self) -> pn.viewable.Viewable:
         """The count and the cards."""
@@ -137,13 +146,13 @@ class ClipGallery(pn.viewable.Viewer):
         colors = palette(self.dataset.table["label"].dropna())
         sheets = Sheets(self.dataset)
         seen = set(kept["camera"])
+        by_name: dict[str, list] = {name: [] for name in self.dataset.recordings}
+        for row in self.dataset.table.sort_values("camera", kind="stable").itertuples():
+            by_name[row.recording].append(row)
         items = []
-        for name in self.dataset.recordings:
-            rows = self.dataset.table.iloc[self._rows[name]].sort_values("camera")
-            first = next((r for r in rows.itertuples() if r.camera in seen), None)
-            if first is None:
-                first = next(rows.itertuples())
-            frames = int((rows["n_frames"] - rows["offset"]).min())
+        for name, rows in by_name.items():
+            first = next((r for r in rows if r.camera in seen), rows[0])
+            frames = int(min(r.n_frames - r.offset for r in rows))
             chips = []
             if not pd.isna(first.label):
                 chips.append({"text": str(first.label), "color": colors.get(str(first.label))})

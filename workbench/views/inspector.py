@@ -25,8 +25,8 @@ class Inspector(pn.viewable.Viewer):
         self.neighbours: NeighbourList | None = None
         self._more = pn.Column(sizing_mode="stretch_width", margin=(0, 4))
         self._rebuild()
-        store.param.watch(lambda _: self._rebuild(), "version")
-        store.cursor.param.watch(lambda _: self._tell(), ["recording", "frame"])
+        store.param.watch(lambda *_: self._rebuild(), "version")
+        store.cursor.param.watch(lambda *_: self._tell(), ["recording", "frame"])
 
     def _rebuild(self) -> None:
         s = self.store
@@ -36,7 +36,7 @@ class Inspector(pn.viewable.Viewer):
             self.neighbours = NeighbourList(
                 s.embeddings, s.dataset, s.selection, s.cursor, s.hover
             )
-            title = pn.pane.HTML("<h3 style='margin:6px 0 0'>More like this</h3>", margin=(4, 6))
+            title = pn.pane.HTML("<h3 style='margin:4px 0 0;font-size:15px'>More like this</h3>", margin=(4, 6))
             self._more[:] = [title, self.neighbours]
         else:
             self._more[:] = []
@@ -49,7 +49,8 @@ class Inspector(pn.viewable.Viewer):
 
     def __panel__(self) -> pn.viewable.Viewable:
         """Facts, player, neighbours, one below the other."""
-        return pn.Column(self.facts, self.player, self._more, sizing_mode="stretch_width")
+        player = pn.Column(self.player, sizing_mode="stretch_width", margin=(4, 10))
+        return pn.Column(self.facts, player, self._more, sizing_mode="stretch_width")
 
 
 def describe(store: Store) -> str:

@@ -69,12 +69,15 @@ class EmbeddingMap(pn.viewable.Viewer):
         self.rows = sample(embeddings.index, MOST)  # (P,) rows of the embeddings that are drawn
         self._source = None  # the Bokeh data of the dots, once they are drawn
         self._sheets = Sheets(dataset)
-        self.note = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 8))
+        self.note = pn.pane.HTML(
+            "", sizing_mode="stretch_width", margin=(2, 8), styles={"font-size": "13px"}
+        )
         self._waiting = pn.Column(sizing_mode="stretch_width")
-        self._plot = self._build()
+        self._marked: list[int] = []  # dots that were marked from here: hearing of them is an echo
         self._view = self._layout()
         self.selection.param.watch(self._show_selection, "ids")
-        self.param.watch(lambda _: self._on_kind(), "kind")
+        self.param.watch(lambda *_: self._on_kind(), "kind")
+        self.param.watch(lambda *_: self._recolor(), "color")
         self._on_kind()
 
     # ---- what is drawn
@@ -82,7 +85,7 @@ class EmbeddingMap(pn.viewable.Viewer):
     def _build(self) -> hv.DynamicMap:
         dots = hv.DynamicMap(
             self._dots,
-            streams=[hv.streams.Params(self, ["color", "_redrawn"]),
+            streams=[hv.streams.Params(self, ["_redrawn"]),
                      hv.streams.Params(self.filter, ["expr"])],
         )  # fmt: skip
         self._tapped = hv.streams.Selection1D(source=dots)
@@ -93,7 +96,9 @@ class EmbeddingMap(pn.viewable.Viewer):
         path = hv.DynamicMap(self._path, **here)
         mark = hv.DynamicMap(self._mark, **here)
         halo = hv.DynamicMap(self._halo, streams=[over, hv.streams.Params(self, ["_redrawn"])])
-        return (path * dots * mark * halo).opts(hv.opts.Overlay(legend_position="right"))
+        return (path * dots * mark * halo).opts(
+            hv.opts.Overlay(xaxis=None, yaxis=None, legend_position="right")
+        )
 
     _redrawn = param.Integer(default=0, doc="Counts the changes of the map's coordinates.")
 
@@ -139,15 +144,24 @@ class EmbeddingMap(pn.viewable.Viewer):
             out["ty"].append(-sheet["h"] * (k // sheet["columns"]))
         return out
 
+    def _recolor(self) -> None:
+        """A plot keeps its kind of colours (classes or numbers), so another one takes its place."""
+        self._pane.object = self._build()
+
     def _dots(self, **_: object) -> hv.Points:
         points = self.points()
         dots = plots.scatter(points, self.color, self._title(), tooltip("src" in points))
-        chosen = self._drawn(self.selection.ids)
-        return dots.opts(selected=chosen or None, hooks=[plots.one_event_per_gesture, self._keep])
+        return dots.opts(hooks=[plots.one_event_per_gesture, self._keep])
 
     def _keep(self, plot: object, element: object) -> None:
         self._source = plot.handles["source"]
-        self._source.selected.indices = self._drawn(self.selection.ids)
+        self._mark_dots()
+
+    def _mark_dots(self) -> None:
+        marked = self._drawn(self.selection.ids)
+        if self._source is not None and self._source.selected.indices != marked:
+            self._marked = marked
+            self._source.selected.indices = marked
 
     def _path(self, recording: str, **_: object) -> hv.Curve:
         return plots.trail(self.xy[self._way(recording)])
@@ -187,9 +201,10 @@ class EmbeddingMap(pn.viewable.Viewer):
     # ---- what is done
 
     def _on_gesture(self, index: list[int]) -> None:
-        ids = tuple(int(self.rows[k]) for k in index if k < len(self.rows))
-        if ids == self.selection.ids:
+        if list(index) == self._marked:
             return
+        self._marked = list(index)
+        ids = tuple(int(self.rows[k]) for k in index if k < len(self.rows))
         self.selection.choose(ids, self.name)
         if len(ids) == 1:
             row = self.embeddings.index.iloc[ids[0]]
@@ -197,9 +212,10 @@ class EmbeddingMap(pn.viewable.Viewer):
         self._say()
 
     def _show_selection(self, *_: object) -> None:
-        if self.selection.source != self.name and self._source is not None:
-            self._source.selected.indices = self._drawn(self.selection.ids)
-            pn.io.push_notebook(self._pane) if not pn.state.served and self._pane._models else None
+        if self.selection.source != self.name:
+            self._mark_dots()
+            if not pn.state.served and self._pane._models:
+                pn.io.push_notebook(self._pane)
         self._say()
 
     def _drawn(self, ids: tuple[int, ...]) -> list[int]:
@@ -236,13 +252,16 @@ class EmbeddingMap(pn.viewable.Viewer):
         self.note.object = " ".join(parts)
 
     def _layout(self) -> pn.viewable.Viewable:
-        kinds = pmui.RadioButtonGroup(options=KINDS, value=self.kind, size="small", margin=(4, 8))
+        kinds = pmui.RadioButtonGroup(
+            options=KINDS, value=self.kind, size="small", margin=(6, 8), align="center",
+            sx={"& button": {"whiteSpace": "nowrap", "textTransform": "none", "px": 2}},
+        )  # fmt: skip
         kinds.link(self, value="kind", bidirectional=True)
         colors = pmui.Select.from_param(
             self.param.color, label="Colour", size="small", width=150, margin=(4, 8)
         )
         self._pane = pn.pane.HoloViews(
-            self._plot, sizing_mode="stretch_both", min_height=440, linked_axes=False
+            self._build(), sizing_mode="stretch_both", min_height=440, linked_axes=False
         )
         bar = pn.Row(kinds, colors, sizing_mode="stretch_width")
         return pn.Column(bar, self.note, self._waiting, self._pane, sizing_mode="stretch_both")

@@ -53,7 +53,9 @@ class NeighbourList(pn.viewable.Viewer):
         self._sheets = Sheets(dataset)
         self._colors = palette(dataset.table["label"].dropna())
         self.query = -1
-        self.note = pn.pane.HTML("", margin=(2, 6), sizing_mode="stretch_width")
+        self.note = pn.pane.HTML(
+            "", margin=(2, 6), sizing_mode="stretch_width", styles={"font-size": "13px"}
+        )
         self.cards = Cards(
             self._choose, self._hovered, card_width=120, title="nearest windows",
             empty="No other window is allowed. Loosen the exclusions above.",
@@ -61,7 +63,7 @@ class NeighbourList(pn.viewable.Viewer):
         self._view = self._layout()
         self.selection.param.watch(lambda _: self.refresh(), "ids")
         self.cursor.param.watch(self._follow, ["recording", "frame"])
-        self.param.watch(lambda _: self.refresh(), ["k", "window", "elsewhere", "cameras"])
+        self.param.watch(lambda *_: self.refresh(), ["k", "window", "elsewhere", "cameras"])
         self.refresh()
 
     def _follow(self, *_: object) -> None:

@@ -23,7 +23,7 @@ class Pickers(pn.viewable.Viewer):
         self._of = object()  # the data set that the filters are for
         self.data.param.watch(lambda e: self._choose_data(e.new), "value")
         self.run.param.watch(lambda e: self._choose_run(e.new), "value")
-        store.param.watch(lambda _: self._fill(), "version")
+        store.param.watch(lambda *_: self._fill(), "version")
         self._fill()
 
     def _fill(self) -> None:

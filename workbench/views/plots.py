@@ -69,7 +69,7 @@ def scatter(points: pd.DataFrame, color: str, title: str = "", tooltips: object 
         "responsive": True,
         "min_height": 420,
         "show_grid": False,
-        "toolbar": "above",
+        "toolbar": "right",
     }
     if tooltips is not None:
         common |= {"hover_tooltips": tooltips, "tools": ["hover", *TAP]}
@@ -127,29 +127,28 @@ def similarity(
     picture, (low, high) = shades(matrix)
     half = [_step(rows) / 2, _step(columns) / 2]
     bounds = (columns[0] - half[1], rows[0] - half[0], columns[-1] + half[1], rows[-1] + half[0])
-    image = hv.Image(picture[::-1], ["column", "row"], "similarity", bounds=bounds)
+    image = hv.Image(picture[::-1], ["column", "row"], "cosine", bounds=bounds)
     ticks = [0, 64, 128, 191, 255]
     return image.opts(
         cmap=colorcet.fire,
         clim=(0, 255),
         colorbar=True,
         colorbar_opts={
-            "title": "cosine",
-            "width": 10,
+            "height": 8,
             "padding": 4,
             "ticker": _fixed(ticks),
             "major_label_overrides": {t: f"{low + (high - low) * t / 255:.2f}" for t in ticks},
         },
+        colorbar_position="bottom",
         invert_yaxis=True,
-        data_aspect=1,
+        aspect=1,
         responsive=True,
-        min_height=380,
         xlabel=f"{column_name} (frame)",
         ylabel=f"{row_name} (frame)",
         title=title,
         tools=["tap", "wheel_zoom", "pan", "reset", "save"],
         active_tools=["wheel_zoom", "tap"],
-        toolbar="above",
+        toolbar="right",
     )
 
 

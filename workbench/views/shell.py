@@ -14,17 +14,31 @@ from panel.custom import JSComponent
 THEME = {
     "light": {"palette": {"primary": {"main": "#1f5f7a"}, "background": {"default": "#f6f7f9"}}},
     "dark": {"palette": {"primary": {"main": "#57b6d9"}, "background": {"default": "#12151a"}}},
-    "typography": {"fontSize": 13, "button": {"textTransform": "none"}},
+    "typography": {
+        "fontSize": 13,
+        "body1": {"fontSize": "0.875rem"},
+        "button": {"textTransform": "none"},
+    },
+}
+
+TABS = {
+    "minHeight": 44,
+    "& .MuiTab-root": {"minHeight": 44, "py": 0, "textTransform": "none", "fontSize": "0.95rem"},
 }
 
 
 @dataclass(frozen=True)
 class PageSpec:
-    """A page: its name, a Material icon, and what builds it when it is first looked at."""
+    """A page: its name, a Material icon, and what builds it when it is first looked at.
+
+    lasting: it is not built anew when other data or features are looked at (a form keeps its
+    entries).
+    """
 
     name: str
     icon: str
     build: Callable[[], Any]
+    lasting: bool = False
 
 
 class Screen(JSComponent):
@@ -59,12 +73,10 @@ class Shell(pn.viewable.Viewer):
             variant="scrollable",
             sizing_mode="stretch_width",
             margin=0,
+            sx=TABS,
         )
         self.screen = Screen(width=0, height=0, margin=0)
         self.slot = pn.Column(sizing_mode="stretch_both", margin=(8, 12), min_height=300)
-        clip = pmui.IconButton(
-            icon="view_sidebar", description="The selected clip", color="light", margin=(0, 4)
-        )
         self.view = pmui.Page(
             title=title,
             theme_config=THEME,
@@ -75,13 +87,12 @@ class Shell(pn.viewable.Viewer):
             contextbar_variant="auto",
             contextbar_width=430,
             contextbar_resizable=True,
-            header=[pn.Spacer(sizing_mode="stretch_width"), self.screen, clip],
+            header=[self.screen],
             main=[pn.Column(self.tabs, self.slot, sizing_mode="stretch_both", margin=0)],
         )
-        clip.on_click(lambda _: self._toggle())
         self.tabs.param.watch(self._on_tab, "active")
         self.screen.param.watch(lambda _: self._fit(), "width_px")
-        self.param.watch(lambda _: self._show(), "page")
+        self.param.watch(lambda *_: self._show(), "page")
 
     def show(self, content: Any) -> None:
         """Something else in the place of the pages: the making of the demo, say."""
@@ -90,7 +101,7 @@ class Shell(pn.viewable.Viewer):
 
     def open(self, page: str = "") -> None:
         """Build the pages anew, the shown one at once."""
-        self._built.clear()
+        self._built = {n: v for n, v in self._built.items() if self.pages[n].lasting}
         self.tabs.visible = True
         if page in self.pages:
             self.page = page
@@ -116,9 +127,6 @@ class Shell(pn.viewable.Viewer):
             again = pmui.Button(label="Try again", icon="refresh")
             again.on_click(lambda _: self.open(self.page))
             return pn.Column(pmui.Alert(text, severity="error"), again)
-
-    def _toggle(self) -> None:
-        self.view.contextbar_open = not self.view.contextbar_open
 
     def _fit(self) -> None:
         """On a narrow screen the drawers would hide the page: begin with them closed."""

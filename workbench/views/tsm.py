@@ -40,8 +40,8 @@ class SimilarityView(pn.viewable.Viewer):
         self._view = self._layout()
         self._open()
         cursor.param.watch(self._follow, ["recording", "frame"])
-        self.param.watch(lambda _: self._load(), ["rows", "columns"])
-        self.param.watch(lambda _: self._show_other(), "other")
+        self.param.watch(lambda *_: self._load(), ["rows", "columns"])
+        self.param.watch(lambda *_: self._show_other(), "other")
 
     _version = param.Integer(default=0, doc="Counts the matrices shown.")
 
@@ -57,7 +57,7 @@ class SimilarityView(pn.viewable.Viewer):
         self._tap = hv.streams.SingleTap(source=image)
         self._tap.add_subscriber(lambda x, y: self.click(x, y))
         cross = hv.DynamicMap(
-            lambda frame, other, **_: plots.crosshair(frame, other),
+            lambda frame, other, **_: plots.crosshair(self._within(frame), other),
             streams=[hv.streams.Params(self.cursor, ["frame"]),
                      hv.streams.Params(self, ["other", "_version"])],
         )  # fmt: skip
@@ -66,12 +66,16 @@ class SimilarityView(pn.viewable.Viewer):
     def _image(self) -> hv.Image:
         same = self.rows == self.columns
         title = (
-            "Bright away from the diagonal: that moment comes again"
+            "Bright off the diagonal: it comes again"
             if same
-            else "A bright diagonal: both cameras' moments are alike to the encoder"
+            else "Bright diagonal: the cameras agree"
         )
         names = [f"{self.rows}", f"{self.columns}"]
         return plots.similarity(self._matrix, *self._frames, *names, title)
+
+    def _within(self, frame: int) -> float:
+        """A frame, or the first or last column where it lies outside of the matrix."""
+        return float(np.clip(frame, self._frames[1][0], self._frames[1][-1]))
 
     def click(self, x: float | None, y: float | None) -> None:
         """Go to the cell at column x and row y, both in frames of the recording."""
@@ -150,12 +154,12 @@ class SimilarityView(pn.viewable.Viewer):
         for name, widget in zip(("rows", "columns"), self._pickers, strict=True):
             widget.param.watch(lambda e, name=name: self._pick(name, e.new), "value")
         self._pane = pn.pane.HoloViews(
-            self._plot, sizing_mode="stretch_width", height=520, min_width=300, linked_axes=False
+            self._plot, sizing_mode="stretch_width", min_width=280, linked_axes=False
         )
         frames = pn.Column(self.here, self.there, sizing_mode="stretch_width", margin=(0, 8))
         grid = {
             "display": "grid", "gap": "12px",
-            "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 420px), 1fr))",
+            "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 340px), 1fr))",
         }  # fmt: skip
         self._body = pn.Column(
             pn.Row(*self._pickers),

@@ -47,7 +47,7 @@ class JobView(pn.viewable.Viewer):
             sizing_mode="stretch_width", max_width=760,
             styles={"margin-inline": "auto"},
         )  # fmt: skip
-        self._ticker = Ticker(self.tick, 300)
+        self._ticker = Ticker(self.tick, lambda: self._view, lambda: not self._over, 300)
         self._over = False
         if job.status().state not in ("pending", "running"):
             self.start()

@@ -1,0 +1,216 @@
+"""The explorer in a browser: pages, links between views, looks that were looked at."""
+
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.views.swing_workspace import swing_workspace
+
+ROOT = Path(__file__).parents[2]
+APP = ROOT / "apps" / "explorer.py"
+SHOTS = os.environ.get("WORKBENCH_SCREENSHOTS")  # a folder to keep screenshots in
+
+
+@pytest.fixture(scope="module")
+def url(served, tmp_path_factory):
+    workspace = swing_workspace(tmp_path_factory.mktemp("swings"), videos=True)
+    return served(APP, WORKBENCH_WORKSPACE=str(workspace.root))
+
+
+@pytest.fixture
+def explorer(new_page, url):
+    def open_explorer(query="", **options):
+        page = new_page(**options)
+        page.set_default_timeout(60_000)
+        page.outside = []
+        page.on("request", lambda r: page.outside.append(r.url) if not local(r.url) else None)
+        page.goto(url + query)
+        page.wait_for_selector('[role="tab"]')
+        return page
+
+    return open_explorer
+
+
+def local(address):
+    return re.match(r"(https?|wss?)://localhost[:/]|data:|blob:", address)
+
+
+def shot(page, name):
+    if SHOTS:
+        page.wait_for_timeout(800)
+        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"))
+
+
+def go(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def address(page):
+    return page.evaluate("decodeURIComponent(location.search)")
+
+
+def until(page, text):
+    """Waits until the URL holds a text; it is written once a second."""
+    deadline = time.monotonic() + 30
+    while text not in address(page):
+        assert time.monotonic() < deadline, f"{text} not in {address(page)}"
+        page.wait_for_timeout(100)
+
+
+def player_frame(page):
+    return int(page.locator(".player").get_attribute("data-frame"))
+
+
+def test_clips_filter_hover_and_choose(explorer):
+    page = explorer()
+    page.wait_for_selector(".card >> nth=5")
+    assert page.locator(".grid[aria-label=recordings] .card").count() == 6
+    picture = page.locator(".card[data-id=take02] .pic").first
+    rest = picture.evaluate("e => e.style.backgroundPosition")
+    box = page.locator(".card[data-id=take02] .thumb").first.bounding_box()
+    page.mouse.move(box["x"] + 3, box["y"] + 30)
+    page.mouse.move(box["x"] + 6, box["y"] + 30)
+    page.wait_for_function("([e, p]) => e.style.backgroundPosition != p", arg=[picture.element_handle(), rest])
+    shot(page, "clips")
+
+    page.locator(".card[data-id=take03]").first.click()
+    page.wait_for_selector(".card.on[data-id=take03]")
+    page.wait_for_selector("text=take03 >> nth=1")
+    until(page, "take03")
+    page.wait_for_selector(".player video")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".card.on[data-id=take04]")
+
+    page.get_by_label("Find a recording").fill("ke01")
+    page.wait_for_function("() => document.body && true")
+    page.wait_for_selector("text=of 6")
+    assert page.locator(".grid[aria-label=recordings] .card").count() == 1
+    assert not page.outside
+
+
+def test_a_click_in_the_similarity_matrix_shows_both_moments(explorer):
+    page = explorer("?page=Similarity&recording=take01")
+    plot = page.locator(".bk-Canvas").first
+    plot.wait_for()
+    page.wait_for_timeout(1000)
+    shot(page, "similarity")
+    before = page.locator("section[data-frame]").evaluate_all("s => s.map(e => e.dataset.frame)")
+    frame = page.evaluate(INNER)
+    page.mouse.click(frame["x"] + 0.8 * frame["w"], frame["y"] + 0.25 * frame["h"])
+    page.wait_for_function(
+        "b => { const f = window.__frames(); return f.length == 2 && f[0] != b[0] && f[1] != b[1] }",
+        arg=before,
+    )
+    column, row = (int(f) for f in page.evaluate("window.__frames()"))
+    assert 40 <= column <= 48 and 12 <= row <= 20
+    assert page.locator("section[data-frame] img").count() == 4  # two moments, two cameras
+    page.wait_for_selector(f'.player[data-frame="{column}"]')
+    until(page, f"frame={column}")
+
+
+INNER = """() => {
+  const all = r => [...r.querySelectorAll('*')].flatMap(e => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])])
+  window.__all = all
+  window.__frames = () => all(document).filter(e => e.matches('section[data-frame]')).map(e => e.dataset.frame)
+  for (const root of Bokeh.documents) for (const model of root._all_models.values())
+    if (model.type === 'Figure') {
+      for (const key in Bokeh.index) {
+        const view = Bokeh.index.find_one_by_id ? Bokeh.index.find_one_by_id(model.id) : null
+        if (view) {
+          const b = view.canvas_view.el.getBoundingClientRect(), f = view.frame.bbox
+          return {x: b.x + f.left, y: b.y + f.top, w: f.width, h: f.height}
+        }
+      }
+    }
+}"""
+
+
+def test_a_tap_on_the_map_selects_and_brings_its_neighbours(explorer):
+    page = explorer("?page=Map")
+    page.locator(".bk-Canvas").first.wait_for()
+    page.wait_for_timeout(1000)
+    where = page.evaluate(DOT, 200)
+    page.mouse.move(where["x"], where["y"])
+    page.wait_for_selector(".bk-Tooltip img, .bk-Tooltip div[style*=background-image]")
+    shot(page, "map")
+    page.mouse.click(where["x"], where["y"])
+    page.wait_for_selector("text=selected:")
+    chosen = where["recording"]
+    until(page, f"recording=\"{chosen}\"" if '"' in address(page) else f"recording={chosen}")
+    page.wait_for_selector(f"text=Like {chosen}")
+    cards = page.locator(".grid[aria-label='nearest windows'] .card")
+    assert cards.count() == 8
+    other = cards.nth(1)
+    other.click()
+    page.wait_for_selector(".grid[aria-label='nearest windows'] .card.on")
+
+
+DOT = """k => {
+  for (const root of Bokeh.documents) for (const model of root._all_models.values())
+    if (model.type === 'Figure') {
+      const view = Bokeh.index.find_one_by_id(model.id)
+      for (const r of model.renderers) {
+        const d = r.data_source.data
+        if (!d.recording) continue
+        const b = view.canvas_view.el.getBoundingClientRect()
+        return {x: b.x + view.frame.x_scale.compute(d.x[k]), y: b.y + view.frame.y_scale.compute(d.y[k]),
+                recording: d.recording[k], frame: d.frame[k]}
+      }
+    }
+}"""
+
+
+def test_train_and_runs_open(explorer):
+    page = explorer("?page=Train")
+    page.wait_for_selector("text=Start training")
+    go(page, "Runs")
+    page.wait_for_selector("text=steady")
+    until(page, "Runs")
+
+
+def test_the_address_brings_back_the_view_and_unknown_names_are_told(explorer):
+    page = explorer("?page=Similarity&recording=take02&frame=24")
+    page.wait_for_selector("section[data-frame='24']")
+    assert page.get_by_role("tab", name="Similarity").get_attribute("aria-selected") == "true"
+    page = explorer("?page=Nowhere&recording=nobody")
+    page.wait_for_selector("text=There is no recording")
+    page.wait_for_selector(".card.on[data-id=take00]")
+
+
+def test_dark_mode_reaches_the_plots(explorer):
+    page = explorer("?page=Map")
+    page.locator(".bk-Canvas").first.wait_for()
+    page.get_by_label(re.compile("theme", re.I)).first.click()
+    page.wait_for_selector(".mui-dark")
+    page.wait_for_function(
+        "() => [...Bokeh.documents].some(d => [...d._all_models.values()].some("
+        "m => m.type === 'Figure' && !['#ffffff', 'white', null].includes(m.background_fill_color)))"
+    )
+    shot(page, "map-dark")
+    go(page, "Similarity")
+    page.locator(".bk-Canvas").first.wait_for()
+    shot(page, "similarity-dark")
+    go(page, "Clips")
+    page.wait_for_selector(".card")
+    shot(page, "clips-dark")
+
+
+def test_a_narrow_window_shows_the_page_and_not_the_drawers(explorer):
+    page = explorer(viewport={"width": 520, "height": 860})
+    page.wait_for_selector(".card")
+    page.wait_for_timeout(1500)
+    shot(page, "clips-narrow")
+    box = page.locator(".card").first.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 520
+    top = page.evaluate(
+        "([x, y]) => { let e = document.elementFromPoint(x, y);"
+        " while (e.shadowRoot?.elementFromPoint(x, y) && e.shadowRoot.elementFromPoint(x, y) !== e)"
+        " e = e.shadowRoot.elementFromPoint(x, y); return !!e.closest('.card') }",
+        [box["x"] + box["width"] / 2, box["y"] + 40],
+    )
+    assert top, "something lies over the cards"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 520
