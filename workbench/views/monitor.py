@@ -157,7 +157,7 @@ class TrainPage(pn.viewable.Viewer):
             choices=self._known_names(),
             command=self._command,
         )
-        self.form.param.watch(lambda _: self._check(), ["value", "errors"])
+        self.form.param.watch(lambda *_: self._check(), ["value", "errors"])
         self._about.object = one_sentence(recipes[self.recipe.value].__doc__)
         self._suggest_name()
         self._settings.objects = [self.form]

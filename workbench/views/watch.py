@@ -64,7 +64,7 @@ class RunWatch(pn.viewable.Viewer):
 
     def _build(self) -> None:
         self._name = pmui.Typography("", variant="h6", margin=(4, 8))
-        self._badge = pmui.Chip(object="starting", size="small", align="center")
+        self._badge = pmui.Chip(label="starting", size="small", align="center")
         self.stop_button = pmui.Button(
             label="Stop", icon="stop", color="error", variant="outlined", size="small"
         )
@@ -201,7 +201,7 @@ class RunWatch(pn.viewable.Viewer):
         asked = status.busy and (self._stopping or (self.folder / "stop").exists())
         self.state = "stopping" if asked else status.state
         word, colour = STATES[self.state]
-        self._badge.param.update(object=word, color=colour)
+        self._badge.param.update(label=word, color=colour)
         busy = self.state in ("pending", "running")
         self.stop_button.param.update(
             visible=status.busy,
