@@ -28,9 +28,9 @@ from workbench.data.video import Clip, ClipShape
 SIDE, LENGTH, STRIDE, CLIPS, ROUNDS = 128, 16, 2, 8, 7
 
 
-def make_videos(folder: Path) -> list[Path]:
+def make_videos(folder: Path, count: int = 12) -> list[Path]:
     rng = np.random.default_rng(0)
-    paths = [folder / f"video{k:02d}.mp4" for k in range(12)]
+    paths = [folder / f"video{k:02d}.mp4" for k in range(count)]
     for path in paths:
         world = np.kron(
             rng.integers(0, 255, (60, 120, 3), np.uint8), np.ones((12, 12, 1), np.uint8)
