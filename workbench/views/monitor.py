@@ -80,6 +80,7 @@ class TrainPage(pn.viewable.Viewer):
             sizing_mode="stretch_width",
             margin=(8, 4),
         )
+        self._why = pmui.Typography("", variant="body2", visible=False, margin=(0, 6))
         self._notice = pmui.Alert(
             severity="info", visible=False, sizing_mode="stretch_width", margin=(6, 4)
         )
@@ -105,6 +106,7 @@ class TrainPage(pn.viewable.Viewer):
             self._about,
             self.run_name,
             self.start_button,
+            self._why,
             self._notice,
             self._choices,
             self._settings,
@@ -212,7 +214,8 @@ class TrainPage(pn.viewable.Viewer):
         elif self.form.errors:
             why = "some settings need mending"
         self.start_button.disabled = bool(why) or self._starting is not None
-        self.start_button.description = why or None
+        loading = self.form is None  # which is said where the settings will be
+        self._why.param.update(object=f"Not yet: {why}.", visible=bool(why) and not loading)
         return why
 
     # ---- starting
