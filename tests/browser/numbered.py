@@ -1,10 +1,13 @@
 """Data sets of videos whose frames carry their numbers, and reading them off the page."""
 
+import io
+
 import av
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from tests.barcode import write_barcode_video
+from tests.barcode import read_barcode, write_barcode_video
 from workbench.data.manifest import COLUMNS, write_dataset
 
 
@@ -97,6 +100,20 @@ def numbers(page):
     return page.locator(".player video").evaluate_all(READ)
 
 
+def on_screen(page):
+    """The frame number of each video in a screenshot: what a person sees; -1: unclear."""
+    shot = np.array(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+    found = []
+    for video in page.locator(".player video").all():
+        box = {side: round(length) for side, length in video.bounding_box().items()}
+        rows = slice(box["y"], box["y"] + box["height"])
+        try:
+            found.append(read_barcode(shot[rows, box["x"] : box["x"] + box["width"]]))
+        except ValueError:
+            found.append(-1)
+    return found
+
+
 def seek(page, frame):
     """Drags the scrubber to a frame; milliseconds until all cameras show it."""
     return page.locator(".player input[type=range]").evaluate(SEEK, frame)
@@ -113,7 +130,7 @@ def loaded(page, count):
     page.wait_for_function(
         """count => {
           const find = r => [...r.querySelectorAll('*')].flatMap(
-            e => [...(e.tagName === 'VIDEO' ? [e] : []), ...(e.shadowRoot ? find(e.shadowRoot) : [])])
+            e => e.tagName === 'VIDEO' ? [e] : e.shadowRoot ? find(e.shadowRoot) : [])
           const videos = find(document)
           return videos.length === count && videos.every(v => v.readyState >= 2)
         }""",

@@ -1,8 +1,9 @@
-"""How a browser gets a playable file: by URL from the running server, or as bytes where there is none.
+"""How a browser gets a playable file from the running server, in the pieces it asks for.
 
 `panel serve` takes its routes from the command line; an app that must need no flag adds one itself.
 A Bokeh server is a Tornado application, whose table of routes may grow while it runs. The route
-answers only for files that `link` was asked for in this process, under a name that cannot be guessed.
+answers only for files that `link` was asked for in this process, under names that cannot be
+guessed.
 """
 
 from __future__ import annotations

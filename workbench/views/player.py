@@ -8,6 +8,7 @@ import numpy as np
 import panel as pn
 import param
 from panel.custom import JSComponent
+from panel.models.esm import DataEvent
 
 from workbench.data.manifest import DataSet
 from workbench.data.offsets import save_offsets
@@ -31,7 +32,7 @@ class SyncPlayer(JSComponent):
     labels = param.List(doc="Names of the cameras.")
     notes = param.List(doc="What to say in the place of a camera that has no source.")
     saved = param.List(doc="The offsets on disk; where shift differs, the page offers to save.")
-    frame = param.Integer(0, doc="Frame of the recording; the page tells it at most 10 times a second.")
+    frame = param.Integer(0, doc="Of the recording; the page tells it at most 10 times a second.")
     playing = param.Boolean(False)
     rate = param.Number(1.0, bounds=(0.0625, 16), doc="1 is the speed of the recording.")
     loop = param.List(doc="[first, last] frame to repeat, both shown; empty: play to the end.")
@@ -139,8 +140,7 @@ class Player(pn.viewable.Viewer):
         self.sync.param.update(srcs=srcs, notes=notes)
 
     def _reload(self, event: param.parameterized.Event) -> None:
-        old, new = (None if d is None else d.table.drop(columns="offset") for d in (event.old, event.new))
-        if old is not None and new is not None and old.equals(new) and old.size:
+        if event.old is not None and event.new is not None and _alike(event.old, event.new):
             self.sync.saved = [self.dataset.videos[i].offset for i in self.cameras]
         else:
             self._load()
@@ -155,11 +155,17 @@ class Player(pn.viewable.Viewer):
         if event.new != self.cursor.frame:
             self.cursor.move(event.new, self.name)
 
-    def _save(self, message: object) -> None:
-        if message != "save" or self.dataset is None:
+    def _save(self, message: DataEvent) -> None:
+        if message.data != "save" or self.dataset is None:
             return
         try:
             self.dataset = save_offsets(self.dataset, self.offsets)
         except OSError as error:
             if pn.state.notifications:
                 pn.state.notifications.error(f"The offsets were not saved: {error}")
+
+
+def _alike(a: DataSet, b: DataSet) -> bool:
+    """True where at most the offsets differ."""
+    tables = [d.table.drop(columns="offset") for d in (a, b)]
+    return a.folder == b.folder and tables[0].equals(tables[1])

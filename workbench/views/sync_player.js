@@ -176,7 +176,7 @@ class Camera {
     this.say('Loading …', '', true)
     const v = this.video
     v.addEventListener('error', () => this.fail())
-    v.addEventListener('loadeddata', () => { this.say(); player.arrived(this) }, {once: true})
+    v.addEventListener('loadeddata', () => { this.gone = false; this.say(); player.arrived(this) }, {once: true})
     if (typeof src !== 'string') {
       src = this.url = URL.createObjectURL(new Blob([src], {type: 'video/mp4'}))
     }
@@ -314,6 +314,7 @@ class SyncPlayer {
     this.going = false         // what the user asked for; during a seek the videos rest
     this.turn = 0              // counts what was asked, so that a late answer can be told
     this.wanted = null
+    this.rested = null         // resolves when stopped videos have painted their last
     this.told = model.frame
     this.toldAt = 0
     this.marks = [null, null]
@@ -353,8 +354,8 @@ class SyncPlayer {
     this.ends = ['A', 'B'].map((name, i) =>
       button(`Loop ${i ? 'ends' : 'starts'} at this frame (${name})`, name, () => this.mark(i)))
     this.repeat = act('Loop (L)', 'loop', () => this.setLoop(this.looping ? [] : this.marked()))
-    this.keep = button('Save the offsets to the data set', 'Save offsets', () => this.model.send_msg('save'))
-    this.undo = button('Back to the saved offsets', 'Reset', () => this.setShift([...this.model.saved]))
+    this.keep = button('Save offsets', 'Save offsets', () => this.model.send_msg('save'))
+    this.undo = button('Reset offsets', 'Reset offsets', () => this.setShift([...this.model.saved]))
     this.unsaved = make('div', {class: 'unsaved', role: 'status'},
       make('span', {}, 'The offsets are changed, not saved.'), this.keep, this.undo)
     this.tools = make('div', {class: 'tools', role: 'toolbar', 'aria-label': 'Player controls'},
@@ -387,7 +388,9 @@ class SyncPlayer {
     for (const camera of this.cameras) camera.close()
     const {srcs, notes, labels} = this.model
     this.marks = [null, null]
-    this.frame = this.model.frame
+    this.frame = this.told = this.model.frame
+    this.applied = this.model.shift
+    clearTimeout(this.telling)
     this.cameras = []
     srcs.forEach((src, i) => this.cameras.push(new Camera(this, i, src, notes[i] ?? '', labels[i] ?? `${i}`)))
     this.tiles.replaceChildren(...this.cameras.map(c => c.tile))
@@ -449,10 +452,15 @@ class SyncPlayer {
     return this.busy
   }
 
-  /** Go to a frame, playing or not. */
+  /** Go to a frame, playing or not; only the newest call is answered. */
   async go(k) {
+    if (!this.cameras.length) return
     const turn = ++this.turn
     this.stop()
+    this.frame = clamp(Math.round(k), 0, this.length - 1)
+    this.root.setAttribute('aria-busy', 'true')
+    await this.rested
+    if (turn !== this.turn) return
     const shown = this.show(k)
     this.tell(this.frame, !this.held && !this.going)
     await shown
@@ -518,6 +526,10 @@ class SyncPlayer {
   }
 
   stop() {
+    if (this.running && !document.hidden) {
+      // a picture that is on its way when the videos stop would cover that of the seek: let it pass
+      this.rested = new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+    }
     this.running = false
     clearInterval(this.timer)
     clearTimeout(this.turning)
@@ -633,11 +645,7 @@ class SyncPlayer {
   }
 
   setShift(shift) {
-    this.model.shift = shift
-    this.shifted()
-  }
-
-  shifted() {
+    this.applied = this.model.shift = shift
     this.refresh()
     this.go(this.frame)
   }
@@ -657,12 +665,14 @@ class SyncPlayer {
     if (this.model.frame !== k) this.model.frame = k
   }
 
-  /** Python (another view) moved the cursor. */
-  moved() {
-    const k = this.model.frame
-    if (k === this.told) return                              // our own words
-    this.told = k
-    this.go(k)
+  /** Python (another view) moved the cursor, or an offset. What we said ourselves is no news. */
+  follow() {
+    const {frame, shift} = this.model
+    const same = this.applied.length === shift.length && shift.every((s, i) => s === this.applied[i])
+    if (frame === this.told && same) return
+    this.applied = shift
+    this.refresh()
+    this.go(frame === this.told ? this.frame : this.told = frame)
   }
 
   // -- keys
@@ -705,16 +715,25 @@ class SyncPlayer {
 export function render({model}) {
   const root = make('div', {class: 'player', tabindex: '0', role: 'group', 'aria-label': 'Synchronised player'})
   const player = new SyncPlayer(model, root)
-  let soon = null
-  const reload = () => { clearTimeout(soon); soon = setTimeout(() => player.load(), 0) }   // one message, one rebuild
-  model.on(['srcs', 'pts', 'labels', 'notes'], reload)
+  // one message may carry several changes, in any order: see them all before acting
+  let soon = null, fresh = false
+  const later = load => {
+    fresh ||= load
+    soon ??= setTimeout(() => {
+      const load = fresh
+      soon = null
+      fresh = false
+      if (load) player.load(); else player.follow()
+    }, 0)
+  }
+  model.on(['srcs', 'pts', 'labels', 'notes'], () => later(true))
+  model.on('frame', () => later(false))
   model.on('message', () => player.words())
-  model.on('frame', () => { if (soon === null || player.cameras.length) player.moved() })
   model.on('playing', () => { if (model.playing !== player.going) model.playing ? player.play() : player.pause() })
   model.on('rate', () => { player.refresh(); player.speeds() })
   model.on('loop', () => player.refresh())
   model.on('saved', () => player.refresh())
-  model.on('shift', () => player.shifted())
-  model.on('remove', () => player.close())
+  model.on('shift', () => later(false))
+  model.on('remove', () => { clearTimeout(soon); player.close() })
   return root
 }
