@@ -62,7 +62,7 @@ PAGES = [
 
 def app(workspace=None):
     """The whole explorer over a workspace (by default the user's)."""
-    pn.extension(notifications=True)
+    pn.extension("tabulator", notifications=True)
     store = Store(find_workspace(workspace))
     pages = [PageSpec(n, i, lambda b=b: b(store), *lasting) for n, i, b, *lasting in PAGES]
     shell = Shell("workbench", pages, [Pickers(store)], [Inspector(store)])

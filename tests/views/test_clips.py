@@ -26,15 +26,15 @@ def test_filters_write_what_the_gallery_shows(store):
     gallery = ClipGallery(store.dataset, store.cursor, store.filter)
     filters = Filters(store.dataset, store.filter)
     filters.facets["label"].value = ["spin"]
-    assert gallery.cards.visible == [1, 4] and "<b>2</b> of 6" in gallery.count.object
+    assert gallery.cards.shown == [1, 4] and "<b>2</b> of 6" in gallery.count.object
     filters.facets["camera"].value = ["right"]
     assert "2 videos" in gallery.count.object
     filters.facets["tags"].value = ["odd"]
-    assert gallery.cards.visible == [1]
+    assert gallery.cards.shown == [1]
     filters._clear()
-    assert store.filter.expr == "" and gallery.cards.visible is None
+    assert store.filter.expr == "" and gallery.cards.shown is None
     filters.search.value = "KE05"
-    assert gallery.cards.visible == [5]
+    assert gallery.cards.shown == [5]
 
 
 @pytest.mark.parametrize("text", ["it's", '"', "a' or True or '", "*(", "\\", "@x", "`label`"])

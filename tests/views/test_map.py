@@ -46,6 +46,13 @@ def test_a_lasso_selects_in_one_event_and_leaves_the_cursor(chart):
     assert "3 selected" in chart.note.object
 
 
+def test_a_tap_on_dots_that_cover_each_other_means_the_uppermost(chart):
+    phase = chart.embeddings.index
+    same = np.flatnonzero((phase["recording"] == "take00") & (phase["frame"] % 20 == 4))
+    chart._tapped.event(index=[int(i) for i in same[:2]])
+    assert chart.selection.ids == (same[1],)
+
+
 def test_a_choice_made_elsewhere_is_marked_and_comes_not_back(chart):
     async def choose():  # on a server there is a loop, and HoloViews uses it
         _, source = dots(chart)

@@ -129,13 +129,13 @@ export function render({model, el}) {
     stop(); watch.disconnect(); grid.replaceChildren(); cards = []; built = 0; focus = 0
     grid.style.setProperty("--card", `${model.card_width}px`)
     const all = model.items
-    shown = model.visible === null ? all.map((_, k) => k) : model.visible.filter(k => k < all.length)
+    shown = model.shown === null ? all.map((_, k) => k) : model.shown.filter(k => k < all.length)
     grid.classList.toggle("bare", shown.length === 0)
     if (!shown.length) { grid.append(text("div", "empty", model.empty)) }
     grow(); end.unobserve(more); end.observe(more)
   }
   model.on("items", fill)
-  model.on("visible", fill)
+  model.on("shown", fill)
   model.on("selected", mark)
   model.on("remove", () => { stop(); watch.disconnect(); end.disconnect(); blobs.forEach(u => URL.revokeObjectURL(u)) })
   fill()

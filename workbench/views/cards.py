@@ -29,7 +29,7 @@ class Cards(JSComponent):
     """
 
     items = param.List(default=[], doc="One dict per card.")
-    visible = param.List(default=None, allow_None=True, doc="Item numbers shown; None: all.")
+    shown = param.List(default=None, allow_None=True, doc="Item numbers shown; None: all.")
     selected = param.String(default="", doc="The id of the marked card.")
     card_width = param.Integer(default=190, doc="Least width of a card, pixels.")
     title = param.String(default="", doc="What the list is, for screen readers.")

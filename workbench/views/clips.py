@@ -132,7 +132,7 @@ class ClipGallery(pn.viewable.Viewer):
             self._columns = cameras
             self.cards.items = self._items(kept)
         all_names = len(alive) == len(names)
-        self.cards.visible = (
+        self.cards.shown = (
             None if all_names else [k for k, name in enumerate(names) if name in alive]
         )
         n = f"<b>{len(alive)}</b>" + ("" if all_names else f" of {len(names)}")

@@ -204,12 +204,24 @@ class EmbeddingMap(pn.viewable.Viewer):
         if list(index) == self._marked:
             return
         self._marked = list(index)
-        ids = tuple(int(self.rows[k]) for k in index if k < len(self.rows))
+        ids = self._meant(tuple(int(self.rows[k]) for k in index if k < len(self.rows)))
         self.selection.choose(ids, self.name)
+        if len(ids) < len(index):
+            self._mark_dots()
         if len(ids) == 1:
             row = self.embeddings.index.iloc[ids[0]]
             self.cursor.move(int(row["frame"]), self.name, str(row["recording"]))
         self._say()
+
+    def _meant(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """The dots of a gesture; of dots on top of each other, as a tap finds them, the uppermost.
+
+        On top of each other: within 1.5 % of the map, about the size of two dots.
+        """
+        if len(ids) > 1:
+            spread = np.ptp(self.xy[list(ids)], axis=0) <= 0.015 * np.ptp(self.xy, axis=0)
+            return ids[-1:] if spread.all() else ids
+        return ids
 
     def _show_selection(self, *_: object) -> None:
         if self.selection.source != self.name:

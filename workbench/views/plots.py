@@ -12,7 +12,7 @@ import colorcet
 import holoviews as hv
 import numpy as np
 import pandas as pd
-from bokeh.models import LassoSelectTool
+from bokeh.models import HoverTool, LassoSelectTool
 from bokeh.palettes import Colorblind
 
 hv.extension("bokeh", logo=False)  # registers the backend; loads nothing in a browser
@@ -160,9 +160,11 @@ def crosshair(column: float, row: float):
 
 
 def one_event_per_gesture(plot, element) -> None:
-    """A hook: a lasso tells what it holds once, when it is closed."""
+    """A hook: a lasso tells what it holds once, when it is closed; a hover shows one dot."""
     for tool in plot.state.select(LassoSelectTool):
         tool.continuous = False
+    for tool in plot.state.select(HoverTool):
+        tool.limit = 1  # one thumbnail, however many dots lie there
 
 
 def _step(values: np.ndarray) -> float:

@@ -85,13 +85,14 @@ class Shell(pn.viewable.Viewer):
             contextbar=list(right),
             contextbar_open=bool(right),
             contextbar_variant="auto",
-            contextbar_width=430,
+            contextbar_width=460,
             contextbar_resizable=True,
             header=[self.screen],
             main=[pn.Column(self.tabs, self.slot, sizing_mode="stretch_both", margin=0)],
         )
         self.tabs.param.watch(self._on_tab, "active")
-        self.screen.param.watch(lambda _: self._fit(), "width_px")
+        # what is sent before the browser has the whole page gets lost, so wait for that
+        self.screen.param.watch(lambda _: pn.state.onload(self._fit), "width_px")
         self.param.watch(lambda *_: self._show(), "page")
 
     def show(self, content: Any) -> None:

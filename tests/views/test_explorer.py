@@ -1,0 +1,154 @@
+"""The explorer without a browser: what is built when, and what it says when something is missing."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import panel as pn
+import pytest
+
+from workbench.training.jobs import Job, python
+from workbench.views.gate import EmbedNow, with_dataset, with_embeddings
+from workbench.views.inspector import Inspector
+from workbench.views.store import RunMaps, Store
+from workbench.views.work import JobView
+from workbench.workspace import Workspace
+
+APP = Path(__file__).parents[2] / "apps" / "explorer.py"
+
+
+@pytest.fixture
+def explorer():
+    return runpy.run_path(str(APP))["app"]
+
+
+def texts(viewable):
+    """All that is written on a page."""
+    found = viewable.select() if hasattr(viewable, "select") else []
+    return " ".join(str(getattr(v, "object", "")) for v in found)
+
+
+def test_the_store_finds_the_run_and_its_features(store):
+    assert (store.data, store.run) == ("swings", "steady")
+    assert len(store.embeddings) == 312 and store.cursor.recording == "take00"
+    assert store.embeddings is store.embeddings and store.dataset is store.dataset  # opened once
+    maps = RunMaps(store.folder)
+    assert maps.get("pca").shape == (312, 2) and maps.get("umap") is None
+
+
+def test_features_of_older_weights_or_other_videos_are_not_shown(store, swings):
+    (swings.runs / "steady" / "checkpoints" / "model.safetensors").write_bytes(b"trained on")
+    assert store.embeddings is None
+
+
+def test_another_data_set_clears_selection_and_filter(store):
+    store.selection.choose((1, 2), "map")
+    store.filter.expr = "label == 'spin'"
+    version = store.version
+    store.open("swings")
+    assert store.selection.ids == () and store.filter.expr == "" and store.version == version + 1
+
+
+def test_pages_are_built_when_they_are_looked_at(explorer, swings):
+    shell = explorer(swings.root)
+    assert list(shell.pages) == ["Clips", "Map", "Similarity", "Train", "Runs"]
+    assert set(shell._built) == {"Clips"}
+    shell.tabs.active = 2
+    assert set(shell._built) == {"Clips", "Similarity"} and shell.page == "Similarity"
+    shell.view.get_root()
+
+
+def test_a_page_that_fails_says_so_and_leaves_the_others(explorer, swings):
+    shell = explorer(swings.root)
+
+    def broken():
+        raise ValueError("the map is torn")
+
+    object.__setattr__(shell.pages["Map"], "build", broken)
+    shell.page = "Map"
+    assert "the map is torn" in texts(shell.slot)
+    shell.page = "Similarity"
+    assert "torn" not in texts(shell.slot)
+
+
+def test_without_data_the_demo_is_made_once_however_many_pages_wait(explorer, tmp_path, monkeypatch):
+    started = []
+    busy = {"state": "none"}
+
+    def start(job, argv):
+        started.append((job.folder.name, argv))
+        busy["state"] = "running"
+
+    status = Job.status
+    monkeypatch.setattr(Job, "start", start)
+    monkeypatch.setattr(
+        Job, "status", lambda job: type(status(job))(busy["state"], message="filming", done=3, total=9)
+    )
+    pages = [explorer(tmp_path / "new") for _ in range(3)]
+    assert [name for name, _ in started] == ["demo"]
+    assert "filming" in texts(pages[2].slot)
+
+
+@pytest.mark.timeout(60)
+def test_a_failed_job_says_what_to_do_and_can_be_tried_again(tmp_path):
+    job, ended = Job(tmp_path / "job"), []
+    view = JobView(job, [sys.executable, "-c", "print('no disk'); raise SystemExit(1)"], "Work", "", list)
+    wait(view, "interrupted")
+    assert view.retry.visible and view.trouble.visible and "no disk" in view.log.object
+    script = f"from workbench.training.jobs import progress; progress({str(job.folder)!r}).finished()"
+    script = f"from pathlib import Path; {script.replace(repr(str(job.folder)), f'Path({str(job.folder)!r})')}"
+    view.argv = [sys.executable, "-c", script]
+    view._done = lambda: ended.append(True)
+    view.retry.clicks += 1
+    wait(view, "finished")
+    assert ended == [True] and not view.retry.visible
+
+
+def wait(view, state):
+    import time
+
+    for _ in range(300):
+        view.tick()
+        if view.state == state:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"the job is {view.state}, not {state}")
+
+
+def test_what_is_missing_is_said_with_what_to_do(swings, tmp_path):
+    empty = Store(Workspace(tmp_path / "none"))
+    assert "workbench index" in texts(with_dataset(empty, lambda: None))
+    assert "workbench index" in texts(with_embeddings(empty, lambda: None))
+    (swings.runs / "steady" / "checkpoints" / "model.safetensors").unlink()
+    assert "Train one" in texts(with_embeddings(Store(swings), lambda: None))
+
+
+def test_embed_now_starts_the_worker(store, swings, monkeypatch):
+    (swings.runs / "steady" / "checkpoints" / "model.safetensors").write_bytes(b"new weights")
+    page = with_embeddings(store, lambda: None)
+    assert isinstance(page, EmbedNow)
+    started = []
+    monkeypatch.setattr(Job, "start", lambda job, argv: started.append(argv))
+    page.button.clicks += 1
+    command = python("workbench.training.worker", "embed")
+    assert started[0][: len(command)] == command and started[0][-1] == "pca"
+
+
+def test_the_inspector_shows_the_moment_of_the_cursor(store):
+    inspector = Inspector(store)
+    store.cursor.move(20, "", "take01")
+    assert "take01" in inspector.facts.object and "2 cameras" in inspector.facts.object
+    assert inspector.player.sync.frame == 20
+    store.cursor.move(0, "", "nobody")
+    assert "Choose a recording" in inspector.facts.object
+
+
+def test_the_views_stand_alone(store):
+    """As in a notebook cell: built without a server, rendered, no picture missing."""
+    from workbench.views.clips import ClipGallery
+    from workbench.views.tsm import SimilarityView
+
+    gallery = ClipGallery(store.dataset, store.cursor)
+    assert pn.panel(gallery).get_root() is not None
+    view = SimilarityView(store.embeddings, store.dataset, store.cursor)
+    assert pn.panel(view).get_root() is not None
