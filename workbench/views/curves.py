@@ -124,14 +124,15 @@ class CurvePlot(pn.viewable.Viewer):
         elif new[0]:
             source.stream({"x": new[0], "y": new[1]})
         self._end = max(self._end, points[-1][0])
-        self._pane.visible = True
+        self._show()
 
     def level(self, name: str, y: float) -> None:
         """Draw a level line from the first step to the last."""
-        data = {"x": [0, self._end], "y": [y, y]}
-        if math.isfinite(y) and self.sources[name].data != data:
-            self.sources[name].data = data
-            self._pane.visible = True
+        data = self.sources[name].data
+        reaches = len(data["x"]) == 2 and self._end <= 1.02 * data["x"][1]
+        if math.isfinite(y) and not (reaches and data["y"][1] == y):
+            self.sources[name].data = {"x": [0, self._end], "y": [y, y]}
+            self._show()
 
     def clear(self) -> None:
         """Forget all points."""
@@ -140,6 +141,10 @@ class CurvePlot(pn.viewable.Viewer):
         for source in self.sources.values():
             source.data = {"x": [], "y": []}
         self.series = {name: Series() for name in self.series}
+
+    def _show(self) -> None:
+        if not self._pane.visible:
+            self._pane.visible = True
 
     def _draw(self, name: str, faint: bool, markers: bool) -> None:
         source = self.sources[name] = ColumnDataSource({"x": [], "y": []})

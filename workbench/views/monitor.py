@@ -301,7 +301,8 @@ class TrainPage(pn.viewable.Viewer):
             names = [self.run, *names]
         if self.watched.options != names:
             self.watched.options = names
-        self.watched.param.update(value=self.run or None, visible=bool(names))
+        if (self.watched.value, self.watched.visible) != (self.run or None, bool(names)):
+            self.watched.param.update(value=self.run or None, visible=bool(names))
 
     def tick(self) -> None:
         """Look at what changed; takes a few milliseconds."""

@@ -193,8 +193,8 @@ class RunsPage(pn.viewable.Viewer):
             name: (Tail(self.workspace.runs / name / "metrics.jsonl"), Smoother())
             for name in self.selected[:MOST]
         }
-        self._plots.visible = bool(self._compared)
         if not self._compared:
+            self._plots.visible = False
             return
         names = list(self._compared)
         self.loss = CurvePlot("Loss (smoothed): compare it within one method only", "loss", names)
@@ -205,10 +205,9 @@ class RunsPage(pn.viewable.Viewer):
             levels={"random network": "dashed"},
             markers=True,
         )
-        self._plots.objects = [
-            pn.Row(self.loss, self.knn, sizing_mode="stretch_width"),
-        ]
-        self._draw()
+        self._draw()  # before they are shown: a browser gets them whole
+        self._plots.objects = [pn.Row(self.loss, self.knn, sizing_mode="stretch_width")]
+        self._plots.visible = True
 
     def _draw(self) -> None:
         for name, (tail, smooth) in self._compared.items():
