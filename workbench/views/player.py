@@ -41,7 +41,7 @@ class SyncPlayer(JSComponent):
     _esm = Path(__file__).parent / "sync_player.js"
 
     def __init__(self, **params: object) -> None:
-        super().__init__(**{"sizing_mode": "stretch_width", **params})
+        super().__init__(**{"sizing_mode": "stretch_width", "margin": (5, 10), **params})
         self.before_show = lambda: None
 
     def _get_model(self, *args: object, **kwargs: object) -> object:

@@ -93,20 +93,20 @@ const STYLE = `
   --line: color-mix(in srgb, currentColor 22%, transparent);
   --soft: color-mix(in srgb, currentColor 9%, transparent);
   color: var(--mui-palette-text-primary, var(--panel-on-background-color, inherit));
-  font: 13px/1.4 var(--mui-font-family, system-ui, sans-serif); display: flex; flex-direction: column;
+  font-family: inherit; font-size: 13px; line-height: 1.4; display: flex; flex-direction: column;
   gap: 8px; outline: none; border-radius: 6px; container-type: inline-size; min-width: 0; }
 .player:focus-visible { outline: 2px solid var(--accent); outline-offset: 3px; }
 .player:fullscreen { background: #111; color: #eee; padding: 12px; justify-content: center;
   box-sizing: border-box; overflow: auto; }
 .tiles { display: grid; gap: 8px; align-items: start;
-  grid-template-columns: repeat(auto-fit, minmax(min(210px, 100%), 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(min(180px, 100%), 1fr)); }
 .tiles.one { grid-template-columns: minmax(0, 1fr); }
 .tile { margin: 0; min-width: 0; border: 1px solid var(--line); border-radius: 6px; overflow: hidden; }
 .screen { position: relative; background: #000; min-height: 72px; display: flex; }
 .screen video { display: block; width: 100%; max-height: 62vh; object-fit: contain; }
 .cover { position: absolute; inset: 0; display: none; flex-direction: column; gap: 2px;
-  align-items: center; justify-content: center; text-align: center; padding: 8px;
-  color: #e8e8e8; background: #1a1a1aee; overflow: auto; overflow-wrap: anywhere; }
+  align-items: center; justify-content: safe center; text-align: center; padding: 8px;
+  color: #e8e8e8; background: #1a1a1a; overflow: auto; overflow-wrap: anywhere; }
 .cover.on { display: flex; }
 .cover strong { font-weight: 600; }
 .cover.wait { background: #1a1a1a99; }
@@ -126,7 +126,8 @@ const STYLE = `
 .player button:focus-visible, .player select:focus-visible, .player input:focus-visible {
   outline: 2px solid var(--accent); outline-offset: 1px; }
 .player button[aria-pressed=true] { border-color: var(--accent); color: var(--accent); }
-.player button.main { background: var(--accent); color: #fff; min-width: 38px; }
+.player button.main { background: var(--accent); min-width: 38px;
+  color: var(--mui-palette-primary-contrastText, #fff); }
 .player button.small { min-width: 24px; height: 24px; padding: 0 4px; }
 .player select option { color: #111; background: #fff; }
 .player svg { width: 16px; height: 16px; fill: currentColor; display: block; }
@@ -216,7 +217,8 @@ class Camera {
     const why = code === 2 ? 'The connection to the file was lost. Choose the recording again.'
       : 'This browser cannot play the codec of this file. Index the data set again to make a proxy, '
         + 'or use another browser.'
-    this.say('This camera cannot be shown', `${why} (${this.video.error?.message || `error ${code}`})`)
+    this.say('This camera cannot be shown', why)
+    this.cover.title = this.video.error?.message || `error ${code}`
     this.count.textContent = ''
     this.player.lost(this)
   }
