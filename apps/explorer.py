@@ -22,6 +22,7 @@ def clips(s: Store):
 
 def embedding_map(s: Store):
     """Every window as a dot."""
+
     def build():
         shared = (s.selection, s.cursor, s.hover, s.filter)
         want = lambda kind, done: draw_map(s, kind, done)  # noqa: E731

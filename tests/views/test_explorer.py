@@ -1,4 +1,4 @@
-"""The explorer without a browser: what is built when, and what it says when something is missing."""
+"""The explorer without a browser: what is built when, and what it says is missing."""
 
 import runpy
 import sys
@@ -71,7 +71,9 @@ def test_a_page_that_fails_says_so_and_leaves_the_others(explorer, swings):
     assert "torn" not in texts(shell.slot)
 
 
-def test_without_data_the_demo_is_made_once_however_many_pages_wait(explorer, tmp_path, monkeypatch):
+def test_without_data_the_demo_is_made_once_however_many_pages_wait(
+    explorer, tmp_path, monkeypatch
+):
     started = []
     busy = {"state": "none"}
 
@@ -82,7 +84,9 @@ def test_without_data_the_demo_is_made_once_however_many_pages_wait(explorer, tm
     status = Job.status
     monkeypatch.setattr(Job, "start", start)
     monkeypatch.setattr(
-        Job, "status", lambda job: type(status(job))(busy["state"], message="filming", done=3, total=9)
+        Job,
+        "status",
+        lambda job: type(status(job))(busy["state"], message="filming", done=3, total=9),
     )
     pages = [explorer(tmp_path / "new") for _ in range(3)]
     assert [name for name, _ in started] == ["demo"]
@@ -92,12 +96,16 @@ def test_without_data_the_demo_is_made_once_however_many_pages_wait(explorer, tm
 @pytest.mark.timeout(60)
 def test_a_failed_job_says_what_to_do_and_can_be_tried_again(tmp_path):
     job, ended = Job(tmp_path / "job"), []
-    view = JobView(job, [sys.executable, "-c", "print('no disk'); raise SystemExit(1)"], "Work", "", list)
+    view = JobView(
+        job, [sys.executable, "-c", "print('no disk'); raise SystemExit(1)"], "Work", "", list
+    )
     wait(view, "interrupted")
     assert view.retry.visible and view.trouble.visible and "no disk" in view.log.object
-    script = f"from workbench.training.jobs import progress; progress({str(job.folder)!r}).finished()"
-    script = f"from pathlib import Path; {script.replace(repr(str(job.folder)), f'Path({str(job.folder)!r})')}"
-    view.argv = [sys.executable, "-c", script]
+    script = (
+        "import sys; from pathlib import Path; from workbench.training.jobs import progress;"
+        "progress(Path(sys.argv[1])).finished()"
+    )
+    view.argv = [sys.executable, "-c", script, str(job.folder)]
     view._done = lambda: ended.append(True)
     view.retry.clicks += 1
     wait(view, "finished")

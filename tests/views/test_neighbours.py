@@ -8,7 +8,9 @@ from workbench.views.neighbours import NeighbourList
 def nearby(store):
     found = features(store.dataset)
     store.selection.choose((found.row("take00", 20, "left"),), "map")
-    return NeighbourList(found, store.dataset, store.selection, store.cursor, store.hover, window=5, k=7)
+    return NeighbourList(
+        found, store.dataset, store.selection, store.cursor, store.hover, window=5, k=7
+    )
 
 
 def rows(nearby):

@@ -26,7 +26,11 @@ def test_the_matrix_repeats_with_the_period(view):
 
 def test_a_click_shows_both_moments_on_all_cameras_and_moves_the_cursor(view):
     view._tap.event(x=31.2, y=11.7)
-    assert (view.cursor.recording, view.cursor.frame, view.cursor.source) == ("take01", 32, view.name)
+    assert (view.cursor.recording, view.cursor.frame, view.cursor.source) == (
+        "take01",
+        32,
+        view.name,
+    )
     assert shown(view.here) == (32, 2) and shown(view.there) == (12, 2)
 
 

@@ -31,7 +31,9 @@ class Filters(pn.viewable.Viewer):
         )
         self.facets = {
             name: pmui.MultiChoice(
-                label=name.rstrip("s").capitalize(), options=options, margin=(6, 4),
+                label=name.rstrip("s").capitalize(),
+                options=options,
+                margin=(6, 4),
                 visual_size="small",
             )
             for name in FACETS

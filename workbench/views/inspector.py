@@ -33,10 +33,10 @@ class Inspector(pn.viewable.Viewer):
         self.player.dataset = s.dataset
         self.neighbours = None
         if s.dataset is not None and s.embeddings is not None:
-            self.neighbours = NeighbourList(
-                s.embeddings, s.dataset, s.selection, s.cursor, s.hover
+            self.neighbours = NeighbourList(s.embeddings, s.dataset, s.selection, s.cursor, s.hover)
+            title = pn.pane.HTML(
+                "<h3 style='margin:4px 0 0;font-size:15px'>More like this</h3>", margin=(4, 6)
             )
-            title = pn.pane.HTML("<h3 style='margin:4px 0 0;font-size:15px'>More like this</h3>", margin=(4, 6))
             self._more[:] = [title, self.neighbours]
         else:
             self._more[:] = []

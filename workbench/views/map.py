@@ -114,7 +114,9 @@ class EmbeddingMap(pn.viewable.Viewer):
         xy = self.xy[self.rows]
         table = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1]})
         for name in ("recording", "camera", "label", "split"):
-            table[name] = index[name].astype(object).where(index[name].notna(), "unknown").to_numpy()
+            table[name] = (
+                index[name].astype(object).where(index[name].notna(), "unknown").to_numpy()
+            )
         table["frame"] = index["frame"].to_numpy()
         if self.filter.expr:
             kept = set(shown(self.dataset, self.filter).index)
@@ -151,17 +153,24 @@ class EmbeddingMap(pn.viewable.Viewer):
     def _dots(self, **_: object) -> hv.Points:
         points = self.points()
         dots = plots.scatter(points, self.color, self._title(), tooltip("src" in points))
-        return dots.opts(hooks=[plots.one_event_per_gesture, self._keep])
+        return dots.opts(hooks=[plots.tidy, plots.grey_rest, self._keep])
 
     def _keep(self, plot: object, element: object) -> None:
         self._source = plot.handles["source"]
         self._mark_dots()
 
     def _mark_dots(self) -> None:
-        marked = self._drawn(self.selection.ids)
-        if self._source is not None and self._source.selected.indices != marked:
-            self._marked = marked
-            self._source.selected.indices = marked
+        """Show the selection on the dots."""
+        if self._source is not None:
+            self._marked = self._drawn(self.selection.ids)
+            self._source.selected.indices = self._marked
+
+    def _mark_dots_soon(self) -> None:
+        """The same from a callback that may not hold the document's lock."""
+        if pn.state.curdoc and pn.state.curdoc.session_context:
+            pn.state.execute(self._mark_dots, schedule=True)
+        else:
+            self._mark_dots()
 
     def _path(self, recording: str, **_: object) -> hv.Curve:
         return plots.trail(self.xy[self._way(recording)])
@@ -207,7 +216,7 @@ class EmbeddingMap(pn.viewable.Viewer):
         ids = self._meant(tuple(int(self.rows[k]) for k in index if k < len(self.rows)))
         self.selection.choose(ids, self.name)
         if len(ids) < len(index):
-            self._mark_dots()
+            self._mark_dots_soon()
         if len(ids) == 1:
             row = self.embeddings.index.iloc[ids[0]]
             self.cursor.move(int(row["frame"]), self.name, str(row["recording"]))
@@ -225,7 +234,7 @@ class EmbeddingMap(pn.viewable.Viewer):
 
     def _show_selection(self, *_: object) -> None:
         if self.selection.source != self.name:
-            self._mark_dots()
+            self._mark_dots_soon()
             if not pn.state.served and self._pane._models:
                 pn.io.push_notebook(self._pane)
         self._say()

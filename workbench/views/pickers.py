@@ -48,7 +48,9 @@ class Pickers(pn.viewable.Viewer):
                 parts.append(f"<b>{bad} file{'s' * (bad != 1)} with problems</b>")
         if s.run:
             e = s.embeddings
-            parts.append(f"{len(e):,} windows × {e.z.shape[1]}" if e else "not embedded yet")
+            parts.append(
+                f"{len(e):,} windows of {e.z.shape[1]} features" if e else "not embedded yet"
+            )
         return f"<div style='font-size:12px;opacity:.72'>{'<br>'.join(parts)}</div>"
 
     def _choose_data(self, name: str | None) -> None:

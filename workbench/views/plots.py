@@ -56,10 +56,9 @@ def scatter(points: pd.DataFrame, color: str, title: str = "", tooltips: object 
         "alpha": 0.85,
         "selection_alpha": 1.0,
         "nonselection_alpha": 0.35,
-        "nonselection_color": GREY,
         "tools": TAP,
         "active_tools": ["wheel_zoom", "tap"],
-        "hooks": [one_event_per_gesture],
+        "hooks": [tidy, grey_rest],
         "xlabel": "",
         "ylabel": "",
         "xaxis": "bare",
@@ -146,6 +145,7 @@ def similarity(
         xlabel=f"{column_name} (frame)",
         ylabel=f"{row_name} (frame)",
         title=title,
+        hooks=[tidy],
         tools=["tap", "wheel_zoom", "pan", "reset", "save"],
         active_tools=["wheel_zoom", "tap"],
         toolbar="right",
@@ -159,12 +159,19 @@ def crosshair(column: float, row: float):
     )
 
 
-def one_event_per_gesture(plot, element) -> None:
+def tidy(plot, element) -> None:
     """A hook: a lasso tells what it holds once, when it is closed; a hover shows one dot."""
+    plot.state.outline_line_color = None
     for tool in plot.state.select(LassoSelectTool):
         tool.continuous = False
     for tool in plot.state.select(HoverTool):
         tool.limit = 1  # one thumbnail, however many dots lie there
+
+
+def grey_rest(plot, element) -> None:
+    """A hook: dots that are not selected turn grey where they are, and keep their place."""
+    rest = plot.handles["glyph_renderer"].nonselection_glyph
+    rest.update(fill_color=GREY, line_color=None)
 
 
 def _step(values: np.ndarray) -> float:

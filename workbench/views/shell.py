@@ -21,6 +21,7 @@ THEME = {
     },
 }
 
+HEADER = {"&.mui-dark .header": {"backgroundColor": "#17252d", "color": "#e6eef2"}}
 TABS = {
     "minHeight": 44,
     "& .MuiTab-root": {"minHeight": 44, "py": 0, "textTransform": "none", "fontSize": "0.95rem"},
@@ -46,7 +47,12 @@ class Screen(JSComponent):
 
     width_px = param.Integer(default=0, doc="Pixels; 0 until the browser has told.")
 
-    _esm = "export function render({model, el}) { el.style.display = 'none'; model.width_px = innerWidth }"
+    _esm = """
+    export function render({model, el}) {
+      el.style.display = "none"
+      model.width_px = innerWidth
+    }
+    """
 
 
 class Shell(pn.viewable.Viewer):
@@ -80,6 +86,7 @@ class Shell(pn.viewable.Viewer):
         self.view = pmui.Page(
             title=title,
             theme_config=THEME,
+            sx=HEADER,
             sidebar=list(left),
             sidebar_width=270,
             contextbar=list(right),

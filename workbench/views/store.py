@@ -1,4 +1,4 @@
-"""What the explorer looks at: a data set and a run of a workspace, and the state its views share."""
+"""What the explorer looks at: a data set, a run, and the state that its views share."""
 
 from __future__ import annotations
 
