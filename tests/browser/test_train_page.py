@@ -3,6 +3,7 @@
 import pytest
 
 from tests.views.box_workspace import box_workspace
+from workbench.training.jobs import Job
 
 APP = """
 from pathlib import Path
@@ -39,7 +40,9 @@ pmui.Page(title="workbench", main=[view]).servable()
 def url(served, tmp_path_factory):
     root = tmp_path_factory.mktemp("workspace")
     box_workspace(root)
-    return served(APP.replace("WORKSPACE", repr(str(root))))
+    yield served(APP.replace("WORKSPACE", repr(str(root))))
+    for folder in root.glob("runs/*"):  # a run outlives its server
+        Job(folder).stop()
 
 
 def badge(tab, word):
@@ -93,6 +96,7 @@ def test_start_watch_from_two_tabs_stop_and_resume(url, new_page):
     other.get_by_role("button", name="Stop", exact=True).click()
     badge(other, "stopped, resumable")
     badge(tab, "stopped, resumable")
+    tab.wait_for_timeout(1000)
     at = step(tab)
     tab.wait_for_timeout(1500)
     assert step(tab) == at, "a stopped run stands still"
