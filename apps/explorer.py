@@ -71,17 +71,18 @@ def app(workspace=None):
     store.param.watch(lambda _: shell.open(), "version")
 
     def explore():
-        if not store.data:
-            store.open(store.workspace.data_names()[0])
+        if not store.data or not store.run:
+            store.open(next(iter(store.workspace.data_names()), ""))
         address.restore()
         shell.open()
         address.follow()
 
-    if store.data:
+    demo = demo_job(store.workspace)
+    if store.data and not demo[0].status().busy:
         explore()
     else:
         why = "Four cameras film twelve throws; nothing is downloaded. This is done once."
-        shell.show(JobView(*demo_job(store.workspace), "Making the judo demo", why, explore))
+        shell.show(JobView(*demo, "Making the judo demo", why, explore))
     return shell
 
 

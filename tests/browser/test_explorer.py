@@ -88,7 +88,7 @@ def test_clips_filter_hover_and_choose(explorer):
     page.wait_for_selector(".card.on[data-id=take04]")
 
     page.get_by_label("Find a recording").fill("ke01")
-    page.wait_for_selector("text=of 6")
+    page.wait_for_selector(".grid[aria-label=recordings] .card >> nth=1", state="detached")
     assert page.locator(".grid[aria-label=recordings] .card").count() == 1
     assert not page.outside
 
