@@ -1,5 +1,6 @@
 import re
 
+import holoviews as hv
 import numpy as np
 import pytest
 
@@ -41,8 +42,13 @@ def test_a_click_outside_takes_the_nearest_cell(view):
 
 
 def test_the_crosshair_and_the_picture_follow_the_cursor(view):
+    hv.renderer("bokeh").get_plot(view._pane.object)
     view.cursor.move(44, "player")
-    assert shown(view.here) == (44, 2) and view._within(44) == 44 and view._within(59) == 54
+    assert shown(view.here) == (44, 2) and view._lines[0].location == 44
+    view.cursor.move(59, "player")
+    assert view._lines[0].location == 54  # the last column
+    view.other = 20
+    assert view._lines[1].location == 20
 
 
 def test_two_cameras_can_be_compared(view):

@@ -12,7 +12,7 @@ import colorcet
 import holoviews as hv
 import numpy as np
 import pandas as pd
-from bokeh.models import HoverTool, LassoSelectTool
+from bokeh.models import HoverTool, LassoSelectTool, Span
 from bokeh.palettes import Colorblind
 
 hv.extension("bokeh", logo=False)  # registers the backend; loads nothing in a browser
@@ -152,10 +152,11 @@ def similarity(
     )
 
 
-def crosshair(column: float, row: float):
-    """Two lines that meet at a cell of a similarity matrix."""
-    return hv.VLine(column).opts(color=CURSOR, line_width=1.5) * hv.HLine(row).opts(
-        color=OTHER, line_width=1.5
+def crosshair() -> tuple[Span, Span]:
+    """Two lines for a drawn similarity matrix: down at the cursor's column, across at a row."""
+    return (
+        Span(dimension="height", line_color=CURSOR, line_width=2),
+        Span(dimension="width", line_color=OTHER, line_width=2),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 import param
+from bokeh.models import Span
 
 from workbench.analysis.embeddings import Embeddings
 from workbench.analysis.similarity import cross_tsm
@@ -31,6 +32,7 @@ class SimilarityView(pn.viewable.Viewer):
 
     def __init__(self, embeddings: Embeddings, dataset: DataSet, cursor: Cursor) -> None:
         super().__init__(embeddings=embeddings, dataset=dataset, cursor=cursor)
+        self._lines: tuple[Span, Span] | None = None
         self._matrix = np.zeros((1, 1), np.float32)
         self._frames = (np.zeros(1, int), np.zeros(1, int))  # centres of the rows, of the columns
         self.note = pmui.Alert(severity="info", visible=False, sizing_mode="stretch_width")
@@ -56,12 +58,30 @@ class SimilarityView(pn.viewable.Viewer):
         )
         self._tap = hv.streams.SingleTap(source=image)
         self._tap.add_subscriber(lambda x, y: self.click(x, y))
-        cross = hv.DynamicMap(
-            lambda frame, other, **_: plots.crosshair(self._within(frame), other),
-            streams=[hv.streams.Params(self.cursor, ["frame"]),
-                     hv.streams.Params(self, ["other", "_version"])],
-        )  # fmt: skip
-        return image * cross
+        return image
+
+    def _keep(self, plot: object, element: object) -> None:
+        """The crosshair is part of the drawn plot: moving it draws nothing anew."""
+        if self._lines is None or self._lines[0] not in plot.state.center:
+            self._lines = plots.crosshair()
+            for line in self._lines:
+                plot.state.add_layout(line)
+        self._cross()
+
+    def _cross(self) -> None:
+        column, row = self._lines
+        column.location, row.location = self._within(self.cursor.frame), float(self.other)
+
+    def _cross_soon(self) -> None:
+        """Move the crosshair, also from a callback that may not hold the document's lock."""
+        if self._lines is None:
+            return
+        if pn.state.curdoc and pn.state.curdoc.session_context:
+            pn.state.execute(self._cross, schedule=True)
+        else:
+            self._cross()
+            if self._pane._models:
+                pn.io.push_notebook(self._pane)
 
     def _image(self) -> hv.Image:
         same = self.rows == self.columns
@@ -71,7 +91,8 @@ class SimilarityView(pn.viewable.Viewer):
             else "Bright diagonal: the cameras agree"
         )
         names = [f"{self.rows}", f"{self.columns}"]
-        return plots.similarity(self._matrix, *self._frames, *names, title)
+        image = plots.similarity(self._matrix, *self._frames, *names, title)
+        return image.opts(hooks=[plots.tidy, self._keep])
 
     def _within(self, frame: int) -> float:
         """A frame, or the first or last column where it lies outside of the matrix."""
@@ -138,11 +159,13 @@ class SimilarityView(pn.viewable.Viewer):
 
     def _show_here(self) -> None:
         if self._body.visible:
+            self._cross_soon()
             name, frame = self.cursor.recording, self.cursor.frame
             self.here.object = moment(self.dataset, name, frame, plots.CURSOR, "Cursor (column)")
 
     def _show_other(self) -> None:
         if self._body.visible:
+            self._cross_soon()
             name = self.cursor.recording
             self.there.object = moment(self.dataset, name, self.other, plots.OTHER, "Row")
 
