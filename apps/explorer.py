@@ -40,8 +40,9 @@ def train(s: Store):
     """Start a run and watch it learn."""
     from workbench.views.monitor import TrainPage
 
-    page = TrainPage(s.workspace, s.data)
+    page = TrainPage(s.workspace, s.data, s.watched)
     s.param.watch(lambda *_: page.param.update(dataset=s.data), "version")
+    s.param.watch(lambda *_: page.param.update(run=s.watched), "watched")
     return page
 
 
@@ -49,7 +50,11 @@ def runs(s: Store):
     """All runs of the workspace."""
     from workbench.views.runs import RunsPage
 
-    return RunsPage(s.workspace)
+    page = RunsPage(s.workspace, s.run)
+    page.param.watch(lambda event: event.new and s.look(event.new), "chosen")
+    page.param.watch(lambda event: s.watch(event.new), "opened", onlychanged=False)
+    s.param.watch(lambda *_: page.param.update(chosen=s.run), "version")
+    return page
 
 
 PAGES = [
@@ -69,6 +74,7 @@ def app(workspace=None):
     shell = Shell("workbench", pages, [Pickers(store)], [Inspector(store)])
     address = Address(store, shell)
     store.param.watch(lambda _: shell.open(), "version")
+    store.param.watch(lambda _: shell.open("Train"), "watched", onlychanged=False)
 
     def explore():
         if not store.data or not store.run:

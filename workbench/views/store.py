@@ -29,6 +29,7 @@ class Store(param.Parameterized):
 
     data = param.String(default="", doc="Name of the data set; '' for none.")
     run = param.String(default="", doc="Name of the run whose features are looked at.")
+    watched = param.String(default="", doc="Name of the run whose training is watched.")
     version = param.Integer(default=0, doc="Counts what views must be built anew for.")
 
     def __init__(self, workspace: Workspace) -> None:
@@ -56,6 +57,12 @@ class Store(param.Parameterized):
             with param.parameterized.discard_events(self):
                 self.run = run
             self.version += 1
+
+    def watch(self, run: str) -> None:
+        """Watch the training of a run."""
+        with param.parameterized.discard_events(self):
+            self.watched = run
+        self.param.trigger("watched")
 
     def refresh(self) -> None:
         """Something new is on disk: embeddings, say."""
