@@ -201,10 +201,9 @@ def export(run: Positional[str], folder: Positional[Path], workspace: WorkspaceP
         folder: Where the copy goes.
         workspace: Where the run lies.
     """
-    from workbench.training.demo import export as export_run
     from workbench.training.run import Run
 
-    print(export_run(Run(find_workspace(workspace).run_folder(run)), folder))
+    print(Run(find_workspace(workspace).run_folder(run)).export(folder).folder)
 
 
 def runs(workspace: WorkspacePath = None) -> None:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from pathlib import Path
 from typing import Literal
 
 from workbench.data import index
@@ -86,21 +85,3 @@ def install_checkpoint(workspace: Workspace, name: str = CHECKPOINT) -> Run:
         with as_file(shipped) as source, replacing(run.folder) as temporary:
             shutil.copytree(source, temporary)
     return run
-
-
-def export(run: Run, folder: str | Path) -> Path:
-    """The run without what only its own going on needs: settings, curve, encoder.
-
-    Returns the folder, which is a run that can be embedded with, shared, and used as `init`.
-    """
-    from safetensors.torch import save_file
-
-    state = {f"encoder.{k}": v.contiguous() for k, v in run.encoder().state_dict().items()}
-    target = Run(folder)
-    target.model_path.parent.mkdir(parents=True, exist_ok=True)
-    for file in ("config.yaml", "metrics.jsonl", "status.json"):
-        if (run.folder / file).is_file():
-            shutil.copy(run.folder / file, target.folder / file)
-    with replacing(target.model_path) as temporary:
-        save_file(state, temporary)
-    return target.folder

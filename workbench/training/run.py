@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import yaml
 
-from workbench.training.atomic import replacing
+from workbench.training.atomic import replacing, write_json
 from workbench.training.jobs import Job, Status
 
 if TYPE_CHECKING:
@@ -131,6 +133,25 @@ class Run:
         with replacing(self.model_path) as temporary:
             temporary.write_bytes(save(_plain(model), metadata=step))
         os.replace(folder / "trainer.new.safetensors", folder / "trainer.safetensors")
+
+    def export(self, folder: str | Path) -> Run:
+        """The run without what only its own going on needs: settings, curve, encoder.
+
+        The copy can be looked at, embedded with, shared, and used as `init`; not resumed.
+        """
+        from safetensors.torch import save
+
+        copy = Run(folder)
+        copy.model_path.parent.mkdir(parents=True, exist_ok=True)
+        for name in ("config.yaml", "metrics.jsonl"):
+            if (self.folder / name).is_file():
+                shutil.copy(self.folder / name, copy.folder / name)
+        ended = replace(self.status(), pid=None, pid_started=None)
+        write_json(copy.folder / "status.json", asdict(ended))
+        state = {ENCODER + k: v for k, v in self.encoder().state_dict().items()}
+        with replacing(copy.model_path) as temporary:
+            temporary.write_bytes(save(_plain(state)))
+        return copy
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict] | None:
         """Weights, trainer state and its plain data, None where no checkpoint was written yet."""
