@@ -11,7 +11,7 @@ from workbench.models.parts import WeightsError
 
 # Without the classifier.
 PARAMETERS = {
-    "tiny3d": 737_008,
+    "tiny3d": 737_264,
     "resnet18": 11_176_512,
     "r3d_18": 33_166_272,
     "s3d": 7_910_048,
