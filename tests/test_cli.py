@@ -1,11 +1,18 @@
 """The command line as a user meets it: real processes, real files, also with wrong input."""
 
 import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
 from tests.barcode import write_barcode_video
+from workbench.cli import _with_settings
+from workbench.training.recipes import RECIPES
+from workbench.views.monitor import command_line
+from workbench.workspace import Workspace
 
 
 @pytest.fixture
@@ -87,3 +94,35 @@ def test_doctor_reports(run):
     said = run("doctor")
     for word in ("python", "torch", "training uses", "decoder av", "workspace", "free disk"):
         assert word in said
+
+
+def test_the_command_that_the_train_page_shows_starts_the_same_experiment():
+    recipe = RECIPES["judo-60s"]("judo")
+    changed = recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"splits": None}),
+            "method": recipe.method.model_copy(update={"mask_same_group": False}),
+            "augment": recipe.augment.model_copy(update={"crop": (0.3, 0.9)}),
+        }
+    )
+    paths = ("data.splits", "method.mask_same_group", "augment.crop")
+    words = shlex.split(command_line("judo-60s", "n", changed, paths, Workspace(Path("w"))))
+    start, end = ["workbench", "train", "judo-60s", "--data", "judo", "--name", "n"], words[-2:]
+    assert words[: len(start)] == start and end == ["--workspace", "w"]
+    assert _with_settings(recipe, words[len(start) : -2], "") == changed
+
+
+def test_names_stay_inside_the_workspace(run, videos, tmp_path):
+    assert "cannot be used" in run("index", videos, "--name", "../evil", ok=False)
+    run("index", videos, "--name", "mine", "--side", 48, "--workers", 1)
+    assert "cannot be used" in run("train", "moco", "--data", "mine", "--name", "a/b", ok=False)
+    assert not (tmp_path / "evil").exists()
+
+
+def test_one_broken_run_does_not_hide_the_others(run, tmp_path):
+    for name, text in {"broken": "a: [", "poor": "data: {name: x}"}.items():
+        folder = tmp_path / "workspace" / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(text)
+    said = run("runs")
+    assert "broken" in said and "cannot be read" in said and "poor" in said and "x" in said

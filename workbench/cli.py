@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from workbench.config import ConfigError, closest
-from workbench.workspace import Workspace, find_workspace
+from workbench.workspace import Workspace, find_workspace, name_problem
 
 if TYPE_CHECKING:
     from workbench.data.sources import Entry
@@ -78,7 +78,7 @@ def index(
 
     entries = _entries(source, pattern, classes, ucf101, hmdb51, fold)
     name = name or (source.resolve().stem if source.is_file() else source.resolve().name)
-    folder = find_workspace(workspace).data / name
+    folder = find_workspace(workspace).data / _good(name)
     table = read_segments(segments) if segments else None
     started, problems = time.monotonic(), ()
     try:
@@ -135,7 +135,7 @@ def demo(
     from workbench.training.demo import make_judo
 
     place = find_workspace(workspace)
-    name = name or (which if size == "small" else f"{which}-{size}")
+    name = _good(name or (which if size == "small" else f"{which}-{size}"))
     started = time.monotonic()
     with _Bar("making the demo", "thousandths") as bar:
         for step in make_judo(place, size, seed, name):
@@ -208,14 +208,19 @@ def export(run: Positional[str], folder: Positional[Path], workspace: WorkspaceP
 
 def runs(workspace: WorkspacePath = None) -> None:
     """The runs of the workspace: state, data, method, and how far each got."""
-    from workbench.training.run import Run
+    from workbench.training.run import Run, RunError
 
     place = find_workspace(workspace)
     for name in place.run_names():
         run = Run(place.runs / name)
-        status, settings = run.status(), run.settings
-        parts = [settings[part]["name"] for part in ("method", "sampler", "encoder", "data")]
-        print(f"{name:<28} {status.state:<12} {' '.join(parts)}  {status.message}")
+        status = run.status()
+        try:
+            config = run.config
+            parts = [config.method, config.sampler, config.encoder, config.data]
+            what = " ".join(part.name for part in parts)
+        except (RunError, ConfigError) as error:
+            what = f"cannot be read: {str(error).splitlines()[0]}"
+        print(f"{name:<28} {status.state:<12} {what}  {status.message}")
     if not place.run_names():
         print(f"no runs in {place.root}. Start one with: workbench train moco --data NAME")
 
@@ -277,7 +282,7 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
     experiment = _with_settings(experiment.model_copy(update=parts), rest, usage)
     sampler = experiment.sampler.name
     name = chosen.name or _free(place, f"{chosen.method}-{sampler}-{chosen.data}")
-    _train(experiment, place.runs / name)
+    _train(experiment, place.runs / _good(name))
 
 
 def _start(method: str, data: str, recipes: dict, methods: dict) -> Experiment:
@@ -302,13 +307,20 @@ def _with_settings(experiment: Experiment, arguments: list[str], usage: str) -> 
 
     return tyro.cli(
         Experiment,
-        prog="workbench train",
+        prog=f"workbench train METHOD --data {experiment.data.name}",
         description=usage.partition("\n\n")[2],
         default=experiment,
         args=arguments,
-        config=(tyro.conf.AvoidSubcommands,),
+        config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
         use_underscores=True,
     )
+
+
+def _good(name: str) -> str:
+    """The name, where it can be that of a folder of the workspace."""
+    if why := name_problem(name):
+        raise Failed(f"name {name!r} cannot be used: {why}. Give another one with --name.")
+    return name
 
 
 def _free(place: Workspace, stem: str) -> str:

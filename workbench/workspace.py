@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,15 @@ class Workspace:
             hint = closest(name, known) if known else " There are none yet: workbench train moco."
             raise FileNotFoundError(f"no run {name!r} in {self.root}.{hint}")
         return self.runs / name
+
+
+def name_problem(name: str) -> str:
+    """What keeps a name from being that of a data set or run, '' where it is good."""
+    if not name:
+        return "a name is needed"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
+        return "letters, digits, dots, dashes and underscores only, a letter or digit first"
+    return ""
 
 
 def find_workspace(path: str | Path | None = None) -> Workspace:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import shutil
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import yaml
-
 from workbench.training.jobs import Job, Status
-from workbench.training.run import Run
+from workbench.training.run import Run, RunError
 from workbench.views.tail import Tail
 from workbench.workspace import Workspace
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+from workbench.workspace import name_problem as workspace_name_problem
 
 NONE = Status()
 
@@ -92,7 +88,7 @@ def _described(folder: Path) -> Summary:
     try:
         settings = Run(folder).settings
         created = (folder / "config.yaml").stat().st_mtime
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, RunError):
         settings, created = {}, 0.0
 
     def part(key: str) -> str:
@@ -134,10 +130,8 @@ def free_name(workspace: Workspace, stem: str) -> str:
 
 def name_problem(workspace: Workspace, name: str) -> str:
     """What is wrong with a name for a new run, '' where it is good."""
-    if not name:
-        return "a run needs a name"
-    if not NAME.fullmatch(name):
-        return "letters, digits, dots, dashes and underscores only, a letter or digit first"
+    if why := workspace_name_problem(name):
+        return why
     if name.lower() in {p.name.lower() for p in workspace.runs.glob("*")}:
         return f"there is a run {name} already"
     return ""
