@@ -30,7 +30,9 @@ PIECE = 2 * 2**20
 """Most bytes in one partial answer. A browser asks for `bytes=0-` and then for what follows, so a
 one-hour file is never sent whole, and no camera keeps one of the six connections for long."""
 BLOCK = 256 * 2**10
-"""Bytes read and sent at once."""
+"""Bytes read and sent at once; then others have their turn."""
+DIGITS = 18
+"""Most digits of a position in a Range: no file is that long, and int() has its limits."""
 
 _SECRET = secrets.token_bytes(16)
 _servers: WeakKeyDictionary[ApplicationContext, BokehTornado] = WeakKeyDictionary()
@@ -48,13 +50,18 @@ def link(path: Path) -> str | None:
     files = server.settings.get(ROUTE)
     if files is None:
         files = server.settings[ROUTE] = {}
-        pattern = rf"{server.prefix}/{ROUTE}/([0-9a-f]{{32}})/[^/]*"
+        pattern = rf"{server.prefix}/{ROUTE}/([0-9a-f]{{32}})/([^/]*)"
         server.add_handlers(r".*", [(pattern, MediaHandler)])
     path = Path(path).absolute()
     token = hashlib.blake2b(f"{path}|{_version(path)}".encode(), key=_SECRET, digest_size=16)
     files[token.hexdigest()] = path
     root = f"{pn.state.rel_path}/" if pn.state.rel_path else ""
-    return f"{root}{ROUTE}/{token.hexdigest()}/video{path.suffix.lower()}"
+    return f"{root}{ROUTE}/{token.hexdigest()}/{_called(path)}"
+
+
+def _called(path: Path) -> str:
+    """The only name that follows the token of a file; its own name is not told."""
+    return f"video{path.suffix.lower()}"
 
 
 def _server() -> BokehTornado | None:
@@ -85,10 +92,13 @@ class MediaHandler(AuthRequestHandler):
     """Answers GET and HEAD for one known file, in pieces (RFC 9110, sections 13 and 14)."""
 
     @authenticated
-    async def get(self, token: str) -> None:
-        """The file, or the piece of it that the Range header names."""
+    async def get(self, token: str, name: str) -> None:
+        """The file, or the piece of it that the Range header names.
+
+        Without a Range the answer is the whole file (200), read and sent block by block.
+        """
         path = self.application.settings[ROUTE].get(token)
-        if path is None:
+        if path is None or name != _called(path):
             raise HTTPError(404, reason="no such video")
         try:
             etag, size = f'"{_version(path)}"', path.stat().st_size
@@ -140,13 +150,16 @@ class MediaHandler(AuthRequestHandler):
 def _piece(asked: str, size: int) -> tuple[int, int] | None:
     """Bytes [start, stop) to send for a Range header; None where there are no such bytes.
 
-    Never more than PIECE of them. What is no single range of bytes counts as not asked (the whole).
+    Never more than PIECE of them, and of several ranges the first. What is no range of bytes counts
+    as not asked (the whole).
     """
-    unit, _, span = asked.partition("=")
-    first, dash, last = (part.strip() for part in span.partition("-"))
+    unit, _, spans = asked.partition("=")
+    first, dash, last = (part.strip() for part in spans.partition(",")[0].partition("-"))
     plain = all(part.isascii() and part.isdigit() for part in (first, last) if part)
     if unit.strip() != "bytes" or not dash or not plain or not (first or last):
         return 0, size
+    if max(len(first), len(last)) > DIGITS:
+        return None
     if not first:
         start, stop = max(0, size - int(last)), size
     else:
