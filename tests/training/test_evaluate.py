@@ -1,0 +1,81 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from workbench.data.video import VideoSource
+from workbench.training.embed import describe
+from workbench.training.evaluate import Examination
+
+CLASS = {"left": (1.0, 0.0), "right": (0.0, 1.0)}
+
+
+def altered(source, change):
+    return VideoSource([change(v) for v in source.videos], source.shape, source.frames)
+
+
+def splits_of(exam):
+    table = describe(exam.source, exam.labelled)
+    return table, table[exam.queries], table[exam.bank]
+
+
+def test_held_out_windows_ask_and_the_training_split_votes(source):
+    table, queries, bank = splits_of(Examination(source))
+    assert set(queries["split"]) == {"test"}
+    assert set(bank["split"]) == {"train"}
+    assert not set(queries["recording"]) & set(bank["recording"])
+    assert "background" not in set(table["label"])
+    assert len(queries) + len(bank) == len(table)
+
+
+def test_the_start_of_a_video_is_background_and_takes_no_part(source):
+    exam = Examination(source)
+    shown = describe(source, [source.clip(0, 0)])
+    assert list(shown["label"]) == ["background"]
+    assert all(clip.start > 0 for clip in exam.labelled)
+
+
+@pytest.mark.parametrize("split", [None, "train", "test"])
+def test_without_two_sides_each_recording_is_held_out_in_turn(source, split):
+    exam = Examination(altered(source, lambda v: replace(v, split=split)))
+    assert exam.labelled
+    assert exam.queries.all() and exam.bank.all()
+
+
+def test_segments_are_asked_for_where_no_window_shows_what_its_video_is_labelled(source):
+    exam = Examination(altered(source, lambda v: replace(v, label="a morning")))
+    table, queries, _ = splits_of(exam)
+    assert {"left", "right"} <= set(table["label"])
+    assert set(queries["split"]) == {"test"}
+
+
+@pytest.mark.parametrize("known", ["nothing", "one class", "one recording"])
+def test_nothing_is_asked_where_nobody_can_vote(source, known):
+    change = {
+        "nothing": lambda v: replace(v, label=None, segments=()),
+        "one class": lambda v: replace(v, label="left", segments=()),
+        "one recording": lambda v: replace(v, recording="r0"),
+    }[known]
+    exam = Examination(altered(source, change))
+    assert exam.labelled == []
+    assert "knn" not in exam.judge(lambda x: torch.zeros(len(x), 1, 2))
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_score_is_that_of_the_held_out_recording(source, right):
+    """Features that tell the class but in the held-out recording, where they may lie."""
+    exam = Examination(source)
+    told = []
+    for clip, asked in zip(exam.labelled, exam.queries, strict=True):
+        z = np.array(CLASS[source.videos[clip.video].label])
+        told.append(z if right or not asked else z[::-1])
+    rows = iter(torch.tensor(np.array(told), dtype=torch.float32))
+
+    def encoder(views):
+        return torch.stack([next(rows) for _ in views])[:, None]
+
+    exam.moments = []
+    scores = exam.judge(encoder)
+    assert scores["knn"] == float(right)
+    assert scores["knn_chance"] == 0.0  # the training split has more of left, the rest is right
