@@ -2,14 +2,17 @@
 
 A data set is a folder:
 
-    dataset.json            name, short side of the stored frames, counts, fingerprint
-    videos.parquet          one row per usable video (columns: COLUMNS)
-    segments.parquet        recording, start, stop, label (frames of the recording)
+    dataset.json            name, short side of the stored frames, counts, fingerprint, tables
+    videos-FP.parquet       one row per usable video (columns: COLUMNS)
+    segments-FP.parquet     recording, start, stop, label (frames of the recording)
     problems.json           what could not be used: path, found, advice
+    offsets.json            offsets saved by hand (see `offsets.py`)
     videos/KEY/             frames.npy (T, H, W, 3) uint8, pts.npy (T,) float64 seconds,
                             sprite.jpg, and proxy.mp4 where a browser cannot play the file itself
 
-`dataset.json` is written last, so a folder that has it is complete.
+`dataset.json` names the tables (FP is the fingerprint; without names they are videos.parquet and
+segments.parquet) and is replaced last, in one step: a folder that has it is complete, and who reads
+while another writes finds the old data set or the new one, never half of each.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import secrets
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +31,9 @@ import numpy as np
 import pandas as pd
 
 from workbench.data.video import ClipShape, Segment, Video, VideoSource
+
+TABLES = {"videos": "videos.parquet", "segments": "segments.parquet"}
+GRACE = 60.0  # seconds that a table nobody names any more stays, for who is about to read it
 
 COLUMNS = {
     "key": "folder name below videos/",
@@ -81,8 +89,24 @@ class DataSet:
                 f"{self.folder} is not a data set (no dataset.json). "
                 "Make one with: workbench index FOLDER."
             )
-        self.about: dict = json.loads(about.read_text())
-        self.table: pd.DataFrame = pd.read_parquet(self.folder / "videos.parquet")
+        while True:
+            self.about: dict = json.loads(about.read_text())
+            try:
+                self.table, self.segments = self._tables()
+                break
+            except FileNotFoundError:  # replaced since it was named, or really missing
+                if json.loads(about.read_text()) == self.about:
+                    raise
+
+    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The videos, and the frame-level labels: recording, start, stop, label."""
+        names = self.about.get("tables", TABLES)
+        segments = self.folder / names["segments"]
+        if names is TABLES and not segments.is_file():
+            labels = pd.DataFrame({"recording": [], "start": [], "stop": [], "label": []})
+        else:
+            labels = pd.read_parquet(segments)
+        return pd.read_parquet(self.folder / names["videos"]), labels
 
     @property
     def name(self) -> str:
@@ -104,14 +128,6 @@ class DataSet:
         """What could not be used, and what to do about it."""
         path = self.folder / "problems.json"
         return [Problem(**p) for p in json.loads(path.read_text())] if path.is_file() else []
-
-    @cached_property
-    def segments(self) -> pd.DataFrame:
-        """Frame-level labels: recording, start, stop, label."""
-        path = self.folder / "segments.parquet"
-        if path.is_file():
-            return pd.read_parquet(path)
-        return pd.DataFrame({"recording": [], "start": [], "stop": [], "label": []})
 
     @cached_property
     def videos(self) -> list[Video]:
@@ -211,24 +227,46 @@ def write_dataset(
     table: one row per video, columns COLUMNS; segments: recording, start, stop, label.
     """
     what = [side, table.drop(columns="note").to_json(), segments.to_json()]
+    fingerprint = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
+    names = {kind: f"{kind}-{fingerprint}.parquet" for kind in TABLES}
     about = {
         "name": name,
         "side": side,
         "videos": len(table),
         "recordings": int(table["recording"].nunique()),
         "frames": int(table["n_frames"].sum()),
-        "fingerprint": hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16],
+        "fingerprint": fingerprint,
+        "tables": names,
     }
     listed = json.dumps([vars(p) for p in problems], indent=1)
     done, troubles = folder / "dataset.json", folder / "problems.json"
-    if done.is_file() and troubles.is_file():
-        if json.loads(done.read_text()) == about and troubles.read_text() == listed:
-            return DataSet(folder)
-        done.unlink()  # from here until it is back, the folder is not a data set
-    table.to_parquet(folder / "videos.parquet")
-    segments.to_parquet(folder / "segments.parquet")
-    troubles.write_text(listed)
-    temp = folder / ".dataset.json.tmp"
-    temp.write_text(json.dumps(about, indent=1))
-    os.replace(temp, done)
+    same = done.is_file() and json.loads(done.read_text()) == about
+    if same and troubles.is_file() and troubles.read_text() == listed:
+        return DataSet(folder)
+    put(folder / names["videos"], table.to_parquet)
+    put(folder / names["segments"], segments.to_parquet)
+    put(troubles, lambda path: path.write_text(listed))
+    put(done, lambda path: path.write_text(json.dumps(about, indent=1)))
+    _remove_old_tables(folder, set(names.values()))
     return DataSet(folder)
+
+
+def put(path: Path, write: Callable[[Path], object]) -> None:
+    """Make or replace a file in one step: whoever reads it finds the old one or the new one."""
+    temp = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        write(temp)
+        os.replace(temp, path)
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def _remove_old_tables(folder: Path, named: set[str]) -> None:
+    """Those that `dataset.json` no longer names; young ones may be about to be read, or named."""
+    for pattern in ("videos*.parquet", "segments*.parquet", ".*.tmp"):
+        for path in folder.glob(pattern):
+            try:
+                if path.name not in named and time.time() - path.stat().st_mtime > GRACE:
+                    path.unlink()
+            except OSError:  # another process removed it, or (on Windows) still reads it
+                continue
