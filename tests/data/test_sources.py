@@ -137,6 +137,8 @@ def test_manifest_parquet(tmp_path):
         ("path\n", "lists no videos"),
         ("path,camera\n,x\n", "line 2: no path"),
         ("path,start_frame\na.mp4,x\n", "line 2: start_frame is 'x'"),
+        ("path,offset_frames\na.mp4,inf\n", "line 2: offset_frames is 'inf'"),
+        ("path,offset_frames\na.mp4,1e300\n", "line 2: offset_frames is '1e300'"),
         ("path,start_frame,end_frame\na.mp4,9,9\n", "line 2: frames 9 to 9"),
         ("", "cannot be read"),
     ],

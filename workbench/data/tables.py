@@ -70,7 +70,7 @@ def _whole(file: Path, line: int, row: dict, column: str, default: int | None) -
         value = float(row[column])
     except ValueError:
         value = 0.5
-    if value != int(value):
+    if not value.is_integer() or abs(value) >= 2**31:  # infinite is not an integer
         raise ListingError(
             f"{file}, line {line}: {column} is {row[column]!r}, expected a whole number."
         )
