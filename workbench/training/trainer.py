@@ -61,9 +61,7 @@ class Trainer:
     ) -> None:
         device = choose_device(config.device)
         precision = PRECISIONS[choose_precision(config.precision, device)]
-        self.fabric = Fabric(
-            accelerator=device, devices=config.devices, num_nodes=config.nodes, precision=precision
-        )
+        self.fabric = Fabric(accelerator=device, devices=1, precision=precision)
         self.fabric.launch()
         self.source = source
         self.sampler = sampler
@@ -75,8 +73,6 @@ class Trainer:
             config.batch,
             config.seed,
             config.clips_per_video,
-            self.fabric.global_rank,
-            self.fabric.world_size,
         )
         self.steps = config.steps or config.epochs * len(self.loader)
         self.clock = Clock()
@@ -119,7 +115,7 @@ class Trainer:
 
         done = self.clock.step + 1
         self.clock = Clock(done // len(self.loader), done, done / self.steps)
-        speed = self._pace.tick(len(batch.group) * len(batch.views) * self.fabric.world_size)
+        speed = self._pace.tick(len(batch.group) * len(batch.views))
         return Report(
             clock=self.clock,
             loss=loss_value,
