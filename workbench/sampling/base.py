@@ -25,6 +25,11 @@ class Example:
 class Sampler(Config):
     """Settings of a way to sample; subclasses say how."""
 
+    @property
+    def views(self) -> int:
+        """Clips in an example."""
+        raise NotImplementedError
+
     def usable(self, source: VideoSource) -> list[int]:
         """The videos that can be sampled from; `ValueError` where training cannot start."""
         raise NotImplementedError

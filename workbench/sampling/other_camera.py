@@ -20,6 +20,11 @@ class OtherCamera(Sampler):
 
     name: Literal["other-camera"] = "other-camera"
 
+    @property
+    def views(self) -> int:
+        """Clips in an example: one of each of two cameras."""
+        return 2
+
     def usable(self, source: VideoSource) -> list[int]:
         """The videos that share an instant with another camera of their recording."""
         for i, video in enumerate(source.videos):

@@ -21,6 +21,11 @@ class SameVideo(Sampler):
     n: int = Field(2, ge=1, le=16)
     """Clips per example."""
 
+    @property
+    def views(self) -> int:
+        """Clips in an example: `n`."""
+        return self.n
+
     def usable(self, source: VideoSource) -> list[int]:
         """The videos that hold a clip."""
         return long_enough(source)

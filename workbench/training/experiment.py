@@ -42,7 +42,7 @@ class TrainConfig(Config):
     steps: int | None = Field(None, ge=1)
     """Steps of the optimizer, where the length is not to be given in epochs."""
     batch: int = Field(32, ge=2, le=65536)
-    """Examples per step, over all devices."""
+    """Examples per step."""
     clips_per_video: int = Field(1, ge=1, le=10000)
     """Examples that an epoch takes from each video."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -65,10 +65,6 @@ class TrainConfig(Config):
     """Start of everything random."""
     device: DeviceName = "auto"
     """auto takes a GPU where there is one."""
-    devices: int = Field(1, ge=1)
-    """Devices per machine; for more than one start the run with torchrun."""
-    nodes: int = Field(1, ge=1)
-    """Machines."""
     precision: PrecisionName = "auto"
     """auto takes bf16 where the hardware is fast at it."""
     checkpoint_every: float = Field(30.0, ge=0)
@@ -104,6 +100,17 @@ class Experiment(Config):
     """A run of the workspace whose encoder is the start; none: random."""
     teacher: str | None = None
     """A run of the workspace whose encoder, frozen, the method learns from."""
+
+    @model_validator(mode="after")
+    def _views_that_fit(self) -> Self:
+        given, taken = self.sampler.views, self.method.views
+        if given != taken:
+            raise ValueError(
+                f"sampler {self.sampler.name} gives {given} views of an example and method "
+                f"{self.method.name} takes {taken}. Change sampler (for same-video sampler.n: "
+                f"{taken}) or method"
+            )
+        return self
 
     def build(self, workspace: Workspace | None = None) -> Method:
         """The method at the start of the run. `workspace` is where `init` and `teacher` lie."""
