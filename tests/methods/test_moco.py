@@ -229,3 +229,30 @@ def test_one_recording_alone_has_no_negatives_and_says_so():
     for _ in range(4):
         loss, _ = open_to_all(b, Clock())
     assert loss > 0
+
+
+def wide(n, group):
+    views = tuple(torch.randn(n, 3, 2, 16, 16) for _ in range(2))
+    return Batch(views, torch.as_tensor(group), torch.full((n, 2), -1))
+
+
+def test_missing_negatives_are_told_at_the_second_step_of_a_long_queue():
+    moco = tiny(queue=2048)
+    _, logs = moco(wide(32, [3] * 32), Clock())
+    assert set(logs) == {"accuracy", "positive_similarity", "share_of_queue_used"}
+    with pytest.raises(ValueError, match="mask_same_group to false"):
+        moco(wide(32, [3] * 32), Clock(step=1))
+
+
+@pytest.mark.parametrize("groups", [(3, 4), (4, 3), ("mixed", 3), (3, "mixed")])
+def test_two_groups_are_enough(groups):
+    moco = tiny(queue=2048)
+    for step, group in enumerate(groups):
+        moco(wide(32, [3, 4] * 16 if group == "mixed" else [group] * 32), Clock(step=step))
+
+
+def test_small_batches_of_one_group_may_be_chance():
+    moco = tiny(queue=2048)
+    for step in range(3):
+        moco(batch(group=[3, 3, 3, 3]), Clock(step=step))
+    moco(batch(group=[4, 4, 4, 4]), Clock(step=3))

@@ -6,7 +6,7 @@ v1 is `hidden=0, temperature=0.07`; v2 is `hidden=2048, temperature=0.2`, the de
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,8 @@ from workbench.models.heads import projection_head
 
 NOBODY = -1  # the group of the random vectors that fill the queue at the start
 
+NO_COINCIDENCE = 64
+"""Keys that all come from one group before that is taken for the data's fault, not for chance."""
 NO_NEGATIVES = (
     "there is nothing to push away from: every key in the queue belongs to the group of its query, "
     "as where a data set has one recording. Set method.mask_same_group to false, so that other "
@@ -34,6 +36,7 @@ class MoCoConfig(Config):
     """MoCo: queries are pulled to the key of their other view, away from a queue of old keys."""
 
     name: Literal["moco"] = "moco"
+    views: ClassVar[int] = 2
     temperature: float = Field(0.2, gt=0, le=1)
     """Softness of the comparison: 0.07 in v1, 0.2 in v2."""
     momentum: float = Field(0.999, ge=0, le=1)
@@ -109,13 +112,21 @@ class MoCo(Projected):
         keep = batch.group[:, None] != self.queue_group if self.mask_same_group else None
         logits = info_nce_logits(q, k, queue, self.temperature, keep)  # (B, 1 + K)
         loss = positive_first(logits)
-        logs = _logs(logits.detach(), self.temperature)
-        if not logs["share_of_queue_used"]:
+        logs = _logs(logits.detach(), self.temperature, self._of_one_group(keep))
+        alone = logs.pop("keys_of_one_group")
+        if not logs["share_of_queue_used"] or (alone and alone + len(q) >= NO_COINCIDENCE):
             raise ValueError(NO_NEGATIVES)
 
         if self.training:
             self.enqueue(gather(k), gather(batch.group))
         return loss, logs
+
+    def _of_one_group(self, keep: Tensor | None) -> Tensor:
+        """Keys in the queue where these and the queries all are of one group, otherwise 0."""
+        if keep is None:
+            return self.queue.new_zeros(())
+        filled = self.queue_group != NOBODY
+        return (filled.sum() * ~(keep & filled).any()).to(self.queue.dtype)
 
     @torch.no_grad()
     def update_key_encoder(self) -> None:
@@ -141,7 +152,7 @@ class MoCo(Projected):
         self.queue_next.add_(len(keys)).remainder_(size)
 
 
-def _logs(logits: Tensor, temperature: float) -> dict[str, float]:
+def _logs(logits: Tensor, temperature: float, alone: Tensor) -> dict[str, float]:
     """Numbers for the curves, fetched from the device in one go."""
     positive, negative = logits[:, 0], logits[:, 1:]
     numbers = torch.stack(
@@ -149,7 +160,8 @@ def _logs(logits: Tensor, temperature: float) -> dict[str, float]:
             (positive > negative.amax(dim=1)).float().mean(),
             positive.mean() * temperature,
             negative.isfinite().float().mean(),
+            alone,
         ]
     )
-    names = ("accuracy", "positive_similarity", "share_of_queue_used")
+    names = ("accuracy", "positive_similarity", "share_of_queue_used", "keys_of_one_group")
     return dict(zip(names, numbers.tolist(), strict=True))
