@@ -17,6 +17,7 @@ from tests.data.odd_files import cut
 from workbench.data.framestore import DiskFull
 from workbench.data.index import IndexingError, index
 from workbench.data.manifest import DataSet
+from workbench.data.offsets import save_offsets
 from workbench.data.sources import Entry, from_pattern
 from workbench.data.video import ClipShape
 
@@ -76,6 +77,31 @@ def test_again_decodes_nothing_and_new_labels_do_not_either(videos, tmp_path):
     assert {v.label for v in labelled.videos} == {"x"}
     fewer, _ = run(entries[:1], tmp_path)
     assert len(fewer.videos) == len(stamps(tmp_path)) == 1  # what nobody names any more is gone
+
+
+def test_offsets_saved_by_hand_outlive_indexing_again(videos, tmp_path):
+    entries = from_pattern(videos)[2:]
+    data, _ = run(entries, tmp_path)
+    save_offsets(data, {0: 2, 1: 5})
+    saved = save_offsets(data, {0: 0})
+    assert [v.offset for v in saved.videos] == [0, 5]
+    again, _ = run(entries, tmp_path)
+    assert again.fingerprint == saved.fingerprint
+    smaller, _ = run(entries, tmp_path, side=96)
+    assert [v.offset for v in smaller.videos] == [0, 5]
+    assert "cam1 40, cam2 35" in smaller.problems[0].found
+    save_offsets(smaller, {1: 6})
+    back, _ = run(entries, tmp_path)
+    assert [v.offset for v in back.videos] == [0, 6]
+    first, _ = run(entries[:1], tmp_path)
+    assert [v.offset for v in first.videos] == [0]
+    both, _ = run(entries, tmp_path)
+    assert [v.offset for v in both.videos] == [0, 6]
+    listed = [entries[0], replace(entries[1], offset=1)]
+    changed, _ = run(listed, tmp_path)  # the list has a newer opinion
+    assert [v.offset for v in changed.videos] == [0, 1]
+    undone, _ = run(entries, tmp_path)
+    assert [v.offset for v in undone.videos] == [0, 0]
 
 
 def test_a_changed_file_is_decoded_again(tmp_path):

@@ -7,13 +7,14 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from workbench.data.framestore import Job, Stored, leftovers
-from workbench.data.manifest import COLUMNS, Problem, write_dataset
+from workbench.data.manifest import COLUMNS, DataSet, Problem, write_dataset
+from workbench.data.offsets import keep_offsets
 from workbench.data.sources import Entry
 from workbench.data.tables import SEGMENTS, check_segments
 from workbench.data.workers import COMMAND, store_all
@@ -56,14 +57,16 @@ def index(
     side: short side of the stored frames, pixels; segments: recording, start, stop, label;
     workers: processes (None: one per core); patience: seconds without a sign of life after which
     a decoder is given up. Videos stored before are not decoded again, so it can be stopped, killed
-    and repeated at will. Raises `IndexingError` when no video is usable, and with `strict` when any
-    file had a problem (after writing what is usable); `DiskFull` when there is no room.
+    and repeated at will; offsets saved by hand are kept. Raises `IndexingError` when no video is
+    usable, and with `strict` when any file had a problem (after writing what is usable);
+    `DiskFull` when there is no room.
     """
     folder = Path(folder)
     if not 16 <= side <= 1080:
         raise IndexingError(f"side is {side} pixels; expected 16 to 1080.")
     if not entries:
         raise IndexingError("the list names no videos.")
+    old = _data_set(folder)
     store = folder / "videos"
     store.mkdir(parents=True, exist_ok=True)
     _remove(leftovers(store))
@@ -101,6 +104,9 @@ def index(
         eta = clock.eta(step.job.key, step.share)
         yield Progress(done, total, frames, eta, Path(step.job.path).name, tuple(problems))
 
+    before = [_key(entry, old.side) for entry in chosen] if old else keys
+    offsets = keep_offsets(folder, [entry.offset for entry in chosen], keys, before)
+    chosen = [replace(entry, offset=k) for entry, k in zip(chosen, offsets, strict=True)]
     table = _table(chosen, keys, found)
     if table.empty:
         raise IndexingError(_none_usable(problems))
@@ -121,6 +127,14 @@ def index(
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _data_set(folder: Path) -> DataSet | None:
+    """The data set that is there, None where there is none."""
+    try:
+        return DataSet(folder)
+    except FileNotFoundError:
+        return None
 
 
 def _key(entry: Entry, side: int) -> str:
