@@ -1,15 +1,17 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 
 from tests.training.boxes import curve, make_experiment, weights
 from workbench.training import jobs
-from workbench.training.jobs import Job, find_orphans, progress, python
+from workbench.training.jobs import BusyError, Job, alone, find_orphans, progress, python
 from workbench.training.run import Run
 from workbench.training.train import launch, train
 from workbench.workspace import Workspace
@@ -107,6 +109,61 @@ def test_a_process_that_was_given_the_same_number_is_not_mistaken(tmp_path):
     assert Job(tmp_path).status().state == "interrupted"
     (tmp_path / "job.json").write_text(json.dumps({**status, "pid_started": 1.0, "argv": []}))
     assert Job(tmp_path).stop().state == "interrupted"  # and this process still lives
+
+
+def test_of_many_starts_at_once_one_gets_through(tmp_path):
+    job = Job(tmp_path / "j")
+
+    def begin(_):
+        try:
+            job.start([sys.executable, "-c", POLITE, str(job.folder)])
+        except BusyError:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(begin, range(6))) == 1
+    wait(lambda: job.status().state == "running")
+    assert job.stop().state == "stopped"
+
+
+def test_a_start_waits_its_turn_and_a_dead_starter_blocks_nobody(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from workbench.training.jobs import alone\n"
+        "with alone(Path(sys.argv[1])): print('in', flush=True); time.sleep(100)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"in\n"
+        with pytest.raises(BusyError, match="being started"), alone(tmp_path, patience=0.1):
+            pass
+        holder.kill()
+    with alone(tmp_path, patience=1):
+        pass
+
+
+def test_a_worker_that_is_refused_leaves_the_status_of_the_healthy_run(source, tmp_path):
+    run = Run(tmp_path / "runs" / "a")
+    reports = train(make_experiment(steps=3, evaluations=0), run.folder, source)
+    next(reports)
+    before = run.status()
+    command = python("workbench.training.worker", "train", run.folder)
+    refused = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 1
+    assert "being trained by another process" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert run.status() == before
+    assert [r.clock.step for r in reports] == [2, 3]
+    assert run.status().state == "finished"
+
+
+def test_a_run_that_was_launched_is_not_trained_here_meanwhile(source, tmp_path):
+    run = Run(tmp_path / "runs" / "a")
+    Job(run.folder).start([sys.executable, "-c", "import time; time.sleep(100)"])
+    assert run.status().state == "pending"
+    with pytest.raises(BusyError, match="another process"):
+        next(train(make_experiment(), run.folder, source))
+    assert Job(run.folder).stop(patience=0.1).state == "stopped"
 
 
 def test_failure_is_told_in_words(tmp_path):

@@ -4,6 +4,7 @@ import os
 import signal
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -15,9 +16,10 @@ from workbench.methods import METHODS
 from workbench.models.tiny3d import Tiny3D
 from workbench.sampling import SAMPLERS, OtherCamera
 from workbench.training import trainer
+from workbench.training.experiment import DataConfig
 from workbench.training.jobs import Job
 from workbench.training.run import Run
-from workbench.training.train import train
+from workbench.training.train import launch, train
 from workbench.training.trainer import DivergenceError
 
 LEARNS = {"moco": {"queue": 16, "hidden": 16, "dim": 16, "momentum": 0.9}}
@@ -225,3 +227,30 @@ def test_kNN_is_shown_against_random_init(whole):
     assert {"knn_random", "knn_chance", "alignment", "alignment_random"} <= set(rows)
     assert judged["knn_random"].nunique() == 1
     assert rows["knn_random"][0] == judged["knn_random"].iloc[0]
+
+
+@pytest.mark.parametrize("begin", [lambda e, f: next(train(e, f)), launch])
+@pytest.mark.parametrize("wrong", ["no such data", "one camera", "clips too long"])
+def test_a_start_that_cannot_be_leaves_no_folder(workspace, begin, wrong):
+    experiment = make_experiment()
+    clip = SHAPE.model_copy(update={"length": 100})
+    change = {
+        "no such data": {"data": DataConfig(name="nothing", clip=SHAPE)},
+        "one camera": {"data": DataConfig(name="boxes", clip=SHAPE), "sampler": OtherCamera()},
+        "clips too long": {"data": DataConfig(name="boxes", clip=clip)},
+    }[wrong]
+    if wrong == "one camera":
+        path = workspace / "data" / "boxes" / "videos.parquet"
+        table = pd.read_parquet(path)
+        table[table["camera"] == "0"].to_parquet(path)
+    folder = workspace / "runs" / "a"
+    with pytest.raises((ValueError, OSError), match=r"nothing|one camera|long enough"):
+        begin(experiment.model_copy(update=change), folder)
+    assert not folder.exists()
+
+
+def test_a_method_that_cannot_be_built_leaves_no_folder(experiment, source, tmp_path):
+    folder = tmp_path / "runs" / "a"
+    with pytest.raises(FileNotFoundError, match="missing"):
+        next(train(experiment.model_copy(update={"init": "missing"}), folder, source))
+    assert not folder.exists()

@@ -4,6 +4,7 @@ job.json      how the process was started, who it is
 status.json   how far it is; written by the process itself
 log.txt       what it printed
 stop          a flag that asks it to stop
+.starting     locked by a process while it starts the work
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import psutil
 
+from workbench.config import ConfigError
 from workbench.training.atomic import write_json
 from workbench.workspace import Workspace
 
@@ -31,6 +34,10 @@ BUSY = ("pending", "running")
 CALM = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Threads of a job sleep while they wait for each other. The default is to spin, which on cores
 shared with a server and a browser makes training several times slower (measured: 5 times)."""
+
+
+class BusyError(ConfigError, RuntimeError):
+    """Somebody else is at work in the folder; their status is not to be touched."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +121,12 @@ class Job:
 
     def start(self, argv: list[str]) -> None:
         """Start a command in a process group of its own, which outlives this process."""
-        if self.status().busy:
-            raise RuntimeError(f"{self.folder.name} is running already. Stop it first.")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with alone(self.folder):
+            if self.status().busy:
+                raise BusyError(f"{self.folder.name} is running already. Stop it first.")
+            self._start(argv)
+
+    def _start(self, argv: list[str]) -> None:
         (self.folder / "stop").unlink(missing_ok=True)
         (self.folder / "job.json").unlink(missing_ok=True)
         pending = Status("pending", message="starting", updated=time.time())
@@ -146,6 +156,15 @@ class Job:
         if status.state == "stopped" and job and status.pid == job["pid"] and _alive(job):
             return replace(status, state="running", message="stopping")
         return status
+
+    def elsewhere(self) -> bool:
+        """Whether another process than this one works here, or was started to."""
+        status = self.status()
+        if status.pid is not None:
+            return status.busy and status.pid != os.getpid()
+        # The job may be this process, or a launcher (as of venv on Windows) that started it.
+        started = _read(self.folder / "job.json").get("pid")
+        return status.busy and started not in (None, os.getpid(), os.getppid())
 
     def stop(self, patience: float = 5.0) -> Status:
         """Stop it: ask, wait for `patience` seconds, terminate, then kill, children included.
@@ -188,6 +207,35 @@ class Job:
         if job:
             return _alive(job)
         return time.time() - status.updated < 10  # just started, its number not yet on record
+
+
+@contextmanager
+def alone(folder: Path, patience: float = 10.0) -> Iterator[None]:
+    """Only one process at a time gets in here; makes the folder. `BusyError` after `patience` s.
+
+    The system lets go of the lock when its holder dies, so that none is ever left behind.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".starting").open("ab") as file:
+        if not _wait(lambda: _lock(file), patience):
+            raise BusyError(f"{folder.name} is being started by another process. Wait for it.")
+        yield
+
+
+def _lock(file: IO[bytes]) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def find_orphans(workspace: Workspace) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -18,7 +17,7 @@ from workbench.data.video import VideoSource
 from workbench.training.atomic import replacing
 from workbench.training.evaluate import Examination
 from workbench.training.experiment import Experiment
-from workbench.training.jobs import Job, Progress, python
+from workbench.training.jobs import BusyError, Job, Progress, alone, python
 from workbench.training.run import Run
 from workbench.training.trainer import Report, Trainer
 from workbench.workspace import Workspace
@@ -38,13 +37,16 @@ def train(
     alignment are compared with the random-init encoder; by default all of the data set.
     """
     run = Run(folder)
-    status = run.status()
-    if status.state == "running" and status.pid != os.getpid():
-        raise ConfigError(f"{run.folder} is being trained by another process. Stop it first.")
-    _claim(run, experiment)
-    progress = Progress(run.folder)
+    _check(run, experiment)
+    if source is None:
+        source, judged = _sources(run, experiment, judged)
+    method = experiment.build(_workspace(run))
+    trainer = Trainer(method, experiment.sampler, source, experiment.augment, experiment.train)
+    with alone(run.folder):
+        _claim(run, experiment)
+        progress = Progress(run.folder)
     try:
-        finished = yield from _train(run, experiment, source, judged, progress)
+        finished = yield from _train(run, experiment, trainer, judged or source, progress)
     except (GeneratorExit, KeyboardInterrupt):
         progress.stopped()
         raise
@@ -57,32 +59,39 @@ def train(
 def launch(experiment: Experiment, folder: str | Path) -> Run:
     """Train in a process of its own, which outlives this one; the run can be watched at once."""
     run = Run(folder)
-    if run.status().busy:
-        raise ConfigError(f"{run.folder} is being trained by another process. Stop it first.")
-    _claim(run, experiment)
+    _check(run, experiment)
+    experiment.sampler.usable(_sources(run, experiment)[0])
+    with alone(run.folder):
+        _claim(run, experiment)
     Job(run.folder).start(python("workbench.training.worker", "train", run.folder.absolute()))
     return run
+
+
+def _workspace(run: Run) -> Workspace:
+    return Workspace(run.folder.absolute().parent.parent)
+
+
+def _sources(
+    run: Run, experiment: Experiment, judged: VideoSource | None = None
+) -> tuple[VideoSource, VideoSource]:
+    """What to train on and what to judge by, of the data set that the experiment names."""
+    dataset = DataSet(_workspace(run).data_folder(experiment.data.name))
+    clip = experiment.data.clip
+    return dataset.source(clip, experiment.data.splits), judged or dataset.source(clip)
 
 
 def _train(
     run: Run,
     experiment: Experiment,
-    source: VideoSource | None,
-    judged: VideoSource | None,
+    trainer: Trainer,
+    judged: VideoSource,
     progress: Progress,
 ) -> Generator[Report, None, bool]:
     """Train and write it down; returns whether the end was reached, not a wish to stop."""
     config = experiment.train
-    workspace = Workspace(run.folder.absolute().parent.parent)
-    if source is None:
-        dataset = DataSet(workspace.data_folder(experiment.data.name))
-        source = dataset.source(experiment.data.clip, experiment.data.splits)
-        judged = judged or dataset.source(experiment.data.clip)
-    method = experiment.build(workspace)
-    trainer = Trainer(method, experiment.sampler, source, experiment.augment, config)
     if saved := run.load():
         trainer.load(*saved)
-    exam = Examination(judged or source)
+    exam = Examination(judged)
     due = {round(trainer.steps * (k + 1) / config.evaluations) for k in range(config.evaluations)}
     keeper = _Keeper(run, trainer, config.checkpoint_every)
     if trainer.clock.step == 0:
@@ -167,14 +176,20 @@ def _uninterrupted() -> Iterator[list[int]]:
 
 
 def _claim(run: Run, experiment: Experiment) -> None:
-    """Make the folder the experiment's; `ConfigError` where it holds a run of other settings."""
-    wanted = experiment.model_dump(mode="json")
+    """Make the folder the experiment's, if it can be; only when alone in it."""
+    _check(run, experiment)
     if not run.settings:
-        run.folder.mkdir(parents=True, exist_ok=True)
         with replacing(run.folder / "config.yaml") as temporary:
             temporary.write_text(experiment.to_yaml())
+
+
+def _check(run: Run, experiment: Experiment) -> None:
+    """`ConfigError` where the folder is at work or holds a run of other settings."""
+    if Job(run.folder).elsewhere():
+        raise BusyError(f"{run.folder} is being trained by another process. Stop it first.")
+    if not run.settings:
         return
-    there = Run(run.folder).config.model_dump(mode="json")
+    there, wanted = (e.model_dump(mode="json") for e in (Run(run.folder).config, experiment))
     if differences := list(_differences(there, wanted)):
         raise ConfigError(
             f"{run.folder} holds a run of other settings: {'; '.join(differences)}. Use another "

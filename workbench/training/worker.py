@@ -7,7 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from workbench.training.jobs import progress
+from workbench.training.jobs import BusyError, progress
 
 
 def main(argv: list[str]) -> int:
@@ -19,6 +19,9 @@ def main(argv: list[str]) -> int:
         COMMANDS[command](Path(folder), *rest)
     except KeyboardInterrupt:
         return 130
+    except BusyError as error:
+        print(error, file=sys.stderr)  # the status is that of the process which is at work
+        return 1
     except Exception as error:
         traceback.print_exc()
         progress(Path(folder)).failed(f"{type(error).__name__}: {error}")
