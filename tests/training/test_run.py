@@ -5,8 +5,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.training.boxes import make_experiment
+from workbench.training.demo import install_checkpoint
 from workbench.training.run import Run, RunError
 from workbench.training.train import train
+from workbench.workspace import Workspace
 
 
 @pytest.fixture
@@ -100,3 +102,19 @@ def test_the_sha_follows_the_weights(run):
     assert run.checkpoint_sha == before
     run.model_path.write_bytes(run.model_path.read_bytes() + b" ")
     assert run.checkpoint_sha != before
+
+
+@pytest.mark.parametrize("content", [b"data: [", b"- a list", b"", b"\xff\xfe\x00"])
+def test_damaged_settings_are_explained(tmp_path, content):
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(RunError, match=r"config\.yaml is damaged"):
+        _ = Run(tmp_path).settings
+
+
+def test_the_checkpoint_that_ships_fits_the_code(tmp_path):
+    run = install_checkpoint(Workspace(tmp_path))
+    clip = run.config.data.clip
+    with torch.inference_mode():
+        z = run.encoder()(torch.rand(1, 3, clip.length, clip.size, clip.size))
+    assert z.ndim == 3 and z.isfinite().all()
+    assert install_checkpoint(Workspace(tmp_path)).folder == run.folder

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from workbench.training.experiment import Experiment
 
 ENCODER = "encoder."
+RESTORE = "Restore the file, or delete the run."
 
 
 class RunError(RuntimeError):
@@ -53,7 +54,17 @@ class Run:
     def settings(self) -> dict:
         """The settings as plain data, {} where there are none yet; imports no torch."""
         path = self.folder / "config.yaml"
-        return yaml.safe_load(path.read_text()) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        try:
+            found = yaml.safe_load(path.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RunError(f"{path} is damaged: {error}. Restore it, or delete the run.") from None
+        if not isinstance(found, dict):
+            raise RunError(
+                f"{path} is damaged: it holds no settings. Restore it, or delete the run."
+            )
+        return found
 
     @cached_property
     def config(self) -> Experiment:
