@@ -28,13 +28,18 @@ def picture(recording: int, camera: int, frame: int) -> np.ndarray:
     return rgb
 
 
-def swing_workspace(root: Path, recordings: int = 6, videos: bool = False) -> Workspace:
-    """The data set `swings` and the run `steady` with features; `videos`: files that play, too."""
+def swing_workspace(
+    root: Path, recordings: int = 6, videos: bool = False, stem: str = "take", tag: str = "odd"
+) -> Workspace:
+    """The data set `swings` and the run `steady` with features; `videos`: files that play, too.
+
+    stem: what the names of the recordings begin with.
+    """
     folder, rows, segments = root / "data" / "swings", [], []
     for r in range(recordings):
         for c, camera in enumerate(CAMERAS):
-            name = f"take{r:02}"
-            key = f"{name}-{camera}"
+            name = f"{stem}{r:02}"
+            key = f"take{r:02}-{camera}"
             place = folder / "videos" / key
             place.mkdir(parents=True)
             frames = np.stack([picture(r, c, k) for k in range(FRAMES)])
@@ -49,7 +54,7 @@ def swing_workspace(root: Path, recordings: int = 6, videos: bool = False) -> Wo
             row |= {"key": key, "path": str(path), "recording": name, "camera": camera}
             row |= {"offset": 0, "n_frames": FRAMES, "fps": 30.0, "note": "", "width": 320}
             row |= {"height": 180, "codec": "h264", "reader": "pyav", "label": LABELS[r % 3]}
-            row |= {"split": ("train", "train", "val")[r % 3], "tags": "odd" if r % 2 else ""}
+            row |= {"split": ("train", "train", "val")[r % 3], "tags": tag if r % 2 else ""}
             rows.append({**row, "proxy": False, "proxy_pts": False})
         segments.append((name, 9, 51, LABELS[r % 3]))
     columns = ["recording", "start", "stop", "label"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from enum import Enum
+from html import escape
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -73,7 +74,7 @@ class Field(pn.viewable.Viewer):
             self.widget.param.update(helper_text=note, error_state=bool(error))
             return
         tone = "var(--mui-palette-error-main, #d32f2f)" if error else "inherit"
-        text = f'<span style="font-size:12px;opacity:.85;color:{tone}">{note}</span>'
+        text = f'<span style="font-size:12px;opacity:.85;color:{tone}">{escape(note)}</span>'
         self._note.param.update(object=text, visible=bool(note))
 
     def _on_value(self, event: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from typing import Any
 
 import panel as pn
@@ -351,7 +352,8 @@ class ConfigForm(pn.viewable.Viewer):
 
     def _show_problems(self, errors: dict[str, str]) -> None:
         lines = [
-            f"{f'`{path}`' if path else 'These settings'}: {why}" for path, why in errors.items()
+            f"{f'`{path}`' if path else 'These settings'}: {escape(why)}"
+            for path, why in errors.items()
         ]
         self._problem.param.update(object="\n\n".join(lines), visible=bool(lines))
 

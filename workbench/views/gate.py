@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 
 import panel as pn
 import panel_material_ui as pmui
@@ -56,8 +57,9 @@ class EmbedNow(pn.viewable.Viewer):
         )
         self.button.on_click(lambda _: self.start())
         text = (
-            f"The network of **{store.run}** has not looked at **{store.data}** yet. That takes "
-            "seconds to minutes, and is done once; you can go on browsing meanwhile."
+            f"The network of **{escape(store.run)}** has not looked at **{escape(store.data)}** "
+            "yet. That takes seconds to minutes, and is done once; you can go on browsing "
+            "meanwhile."
         )
         self._view = pn.Column(
             empty("blur_on", "No features yet", text), self.button, sizing_mode="stretch_width"
@@ -85,7 +87,10 @@ def draw_map(store: Store, kind: str, done: Callable[[], None]) -> pn.viewable.V
 
 
 def empty(icon: str, title: str, text: str, command: str = "") -> pn.viewable.Viewable:
-    """An empty page: what is not there, and what to do about it."""
+    """An empty page: what is not there, and what to do about it.
+
+    text is Markdown, so names in it are to be escaped; the command is taken as it is.
+    """
     parts = [
         pmui.Typography(
             f'<span class="material-icons" style="font-size:56px;opacity:.45">{icon}</span>',
@@ -98,7 +103,7 @@ def empty(icon: str, title: str, text: str, command: str = "") -> pn.viewable.Vi
         parts.append(
             pn.pane.HTML(
                 '<pre style="padding:10px 14px;border-radius:8px;font-size:12.5px;white-space:'
-                f'pre-wrap;background:rgba(128,128,128,.14)">{command}</pre>',
+                f'pre-wrap;background:rgba(128,128,128,.14)">{escape(command)}</pre>',
                 align="center",
             )
         )

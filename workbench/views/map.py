@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from html import escape
 from typing import Protocol
 
 import holoviews as hv
@@ -266,7 +267,7 @@ class EmbeddingMap(pn.viewable.Viewer):
         if n := len(self.selection.ids):
             labels = self.embeddings.index["label"].iloc[list(self.selection.ids)]
             mix = labels.fillna("unknown").value_counts().head(4)
-            said = ", ".join(f"{count} {name}" for name, count in mix.items())
+            said = ", ".join(f"{count} {escape(str(name))}" for name, count in mix.items())
             parts.append(f"<b>{n:,} selected:</b> {said}. Tap empty ground to let go.")
         else:
             parts.append("Tap a dot for its moment; lasso or box (toolbar) for many.")

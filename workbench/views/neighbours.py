@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
@@ -93,7 +95,8 @@ class NeighbourList(pn.viewable.Viewer):
                         for i, _ in self.found] or [np.nan])  # fmt: skip
         agree = f" · {same:.0%} share its label" if row["label"] and self.found else ""
         self.note.object = (
-            f"Like <b>{row['recording']}</b> · {row['camera']} · frame {row['frame']}{agree}"
+            f"Like <b>{escape(str(row['recording']))}</b> · {escape(str(row['camera']))} · "
+            f"frame {row['frame']}{agree}"
         )
 
     def _asked(self) -> int:

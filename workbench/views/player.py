@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -162,7 +163,8 @@ class Player(pn.viewable.Viewer):
             self.dataset = save_offsets(self.dataset, self.offsets)
         except OSError as error:
             if pn.state.notifications:
-                pn.state.notifications.error(f"The offsets were not saved: {error}")
+                text = escape(str(error), quote=False)
+                pn.state.notifications.error(f"The offsets were not saved: {text}")
 
 
 def _alike(a: DataSet, b: DataSet) -> bool:

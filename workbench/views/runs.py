@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class RunsPage(pn.viewable.Viewer):
     chosen = param.String(default="", doc="The current run, for the explorer to follow.")
     opened = param.String(default="", doc="The run that was last asked to be watched.")
     selected = param.List(default=[], item_type=str, doc="Names of the runs marked in the table.")
+    names = param.List(default=[], item_type=str, doc="Names of all runs, the newest first.")
 
     def __init__(self, workspace: Workspace, chosen: str = "") -> None:
         super().__init__()
@@ -148,7 +150,7 @@ class RunsPage(pn.viewable.Viewer):
                     ]
                     self.table.patch({column: rows})
             return
-        names = list(frame["run"])
+        self.names = names = list(frame["run"])
         keep = [name for name in self.selected if name in names]
         self.table.value = frame
         self.table.selection = [names.index(name) for name in keep]
@@ -251,7 +253,7 @@ class RunsPage(pn.viewable.Viewer):
             except (OSError, ValueError) as error:
                 self._say(f"{name} could not be deleted: {error}")
         gone = ", ".join(p.name.rpartition("@")[0] for p in self.trashed)
-        self._done.object = f"In the trash ({self.workspace.root / 'trash'}): {gone}."
+        self._done.object = escape(f"In the trash ({self.workspace.root / 'trash'}): {gone}.")
         self._undo.visible = bool(self.trashed)
         if not (self.workspace.runs / self.chosen).is_dir():
             self.chosen = ""
@@ -266,7 +268,7 @@ class RunsPage(pn.viewable.Viewer):
         self.selected = names
 
     def _confirm(self, ask: bool) -> None:
-        self._sure.object = f"Delete {', '.join(self.selected)}?"
+        self._sure.object = escape(f"Delete {', '.join(self.selected)}?")
         self._question.visible = ask and bool(self.selected)
 
     def _collect(self) -> None:
@@ -277,7 +279,7 @@ class RunsPage(pn.viewable.Viewer):
                     self._say(f"{name}: {task.error}")
 
     def _say(self, text: str) -> None:
-        self._trouble.param.update(object=text, visible=bool(text))
+        self._trouble.param.update(object=escape(text), visible=bool(text))
 
     def __panel__(self) -> pn.viewable.Viewable:
         """The page; from here on it looks at the workspace once a second."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import panel as pn
@@ -131,7 +132,7 @@ class Shell(pn.viewable.Viewer):
             return spec.build()
         except Exception as error:  # one broken page must not take the others with it
             pn.state.param.warning(f"page {spec.name}: {error!r}")
-            text = f"**The {spec.name} page cannot be shown.** {error}"
+            text = f"**The {spec.name} page cannot be shown.** {escape(str(error))}"
             again = pmui.Button(label="Try again", icon="refresh")
             again.on_click(lambda _: self.open(self.page))
             return pn.Column(pmui.Alert(text, severity="error"), again)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import holoviews as hv
 import numpy as np
 import panel as pn
@@ -121,7 +123,7 @@ class SimilarityView(pn.viewable.Viewer):
         self._body.visible = bool(cameras)
         self.note.visible = not cameras
         if not cameras:
-            name = self.cursor.recording
+            name = escape(self.cursor.recording)
             self.note.object = (
                 f"**{name}** has no features here: it is shorter than a clip, or came later. "
                 "Choose another recording, or embed the data set again."

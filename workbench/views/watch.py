@@ -6,8 +6,8 @@ is opened later shows the same.
 
 from __future__ import annotations
 
-import html
 import math
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ class RunWatch(pn.viewable.Viewer):
         self._lines: list[str] = []
         self._stopping, self._refusal = False, ""
         self._forget()
-        self._name.object = self.run
+        self._name.object = escape(self.run)
         self._nothing.visible, self._body.visible = not self.run, bool(self.run)
         self.tick()
 
@@ -196,7 +196,7 @@ class RunWatch(pn.viewable.Viewer):
     def _show(self, status: Status) -> None:
         if self._task and self._task.done:
             error = self._task.error
-            self._refusal = f"**That did not work.** {error}" if error else ""
+            self._refusal = f"**That did not work.** {escape(str(error))}" if error else ""
             self._task, self._stopping = None, False
         asked = status.busy and (self._stopping or (self.folder / "stop").exists())
         self.state = "stopping" if asked else status.state
@@ -235,11 +235,11 @@ class RunWatch(pn.viewable.Viewer):
             parts.append(f"{self._last['clips_per_s']:,.0f} clips/s")
         if status.busy and status.eta is not None:
             parts.append(f"{duration(status.eta)} left")
-        return " · ".join(parts) or status.message or "waiting for the first step"
+        return " · ".join(parts) or escape(status.message) or "waiting for the first step"
 
     def _show_trouble(self, status: Status) -> None:
         text = {
-            "failed": f"**This run failed.** {plain_error(status)}",
+            "failed": f"**This run failed.** {escape(plain_error(status))}",
             "interrupted": "**Interrupted.** Its process is gone: the machine was restarted, or "
             "someone ended it. What was saved is there: *Resume* goes on from the last checkpoint.",
         }.get(self.state, "")
@@ -254,7 +254,7 @@ class RunWatch(pn.viewable.Viewer):
 
     def _show_log(self) -> None:
         if not self._log_card.collapsed:
-            text = html.escape("\n".join(self._lines)) or "Nothing was printed yet."
+            text = escape("\n".join(self._lines)) or "Nothing was printed yet."
             self._log.object = (
                 '<pre style="max-height:260px;overflow:auto;display:flex;'
                 'flex-direction:column-reverse;font-size:12px;margin:0">'

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
+from html import escape
 
 import panel as pn
 import panel_material_ui as pmui
@@ -41,7 +41,7 @@ class JobView(pn.viewable.Viewer):
         self.retry.on_click(lambda _: self.start())
         self.log = pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 8))
         self._view = pn.Column(
-            pmui.Typography(title, variant="h5", margin=(8, 8, 2, 8)),
+            pmui.Typography(escape(title), variant="h5", margin=(8, 8, 2, 8)),
             pmui.Typography(why, variant="body2", margin=(0, 8)),
             self.bar, self.facts, self.trouble, self.retry, self.log,
             sizing_mode="stretch_width", max_width=760,
@@ -61,7 +61,9 @@ class JobView(pn.viewable.Viewer):
         except RuntimeError:
             pass  # it runs already
         except OSError as error:
-            self.trouble.param.update(object=f"**It did not start.** {error}", visible=True)
+            self.trouble.param.update(
+                object=f"**It did not start.** {escape(str(error))}", visible=True
+            )
             self.retry.visible = True
 
     def tick(self) -> None:
@@ -73,7 +75,7 @@ class JobView(pn.viewable.Viewer):
         parts = [status.message or "starting"]
         if status.eta is not None:
             parts.append(f"{duration(status.eta)} left")
-        self.facts.object = " · ".join(parts)
+        self.facts.object = escape(" · ".join(parts))
         self.bar.param.update(
             variant="determinate" if status.total else "indeterminate",
             value=round(100 * status.done / status.total) if status.total else 0,
@@ -83,10 +85,10 @@ class JobView(pn.viewable.Viewer):
             self.log.object = (
                 '<pre style="margin:0;padding:8px 10px;border-radius:8px;font-size:11.5px;'
                 'max-height:220px;overflow:auto;opacity:.8;background:rgba(128,128,128,.12)">'
-                f"{html.escape(chr(10).join(lines))}</pre>"
+                f"{escape(chr(10).join(lines))}</pre>"
             )
         if status.state in ENDED:
-            said = plain_error(status) if status.state == "failed" else status.message
+            said = escape(plain_error(status) if status.state == "failed" else status.message)
             text = f"**It ended too early** ({status.state}). {said} What is done already is kept."
             self.trouble.param.update(object=text, visible=True)
         self.retry.visible = status.state in ENDED
