@@ -134,25 +134,98 @@ def test_bad_files_are_listed_and_the_good_ones_indexed(tmp_path):
         list(index(entries, tmp_path / "d", workers=1, strict=True))
 
 
+def last_report(reports, match):
+    """The last report of an indexing that ends in an error."""
+    seen = []
+    with pytest.raises(IndexingError, match=match):
+        seen.extend(reports)
+    return seen[-1]
+
+
 def test_an_unreadable_file_is_listed(tmp_path):
     path = write_barcode_video(tmp_path / "a.mp4", 10)
     path.chmod(0)
     try:
         path.open("rb").close()
     except PermissionError:
-        with pytest.raises(IndexingError, match="permission"):
-            list(index([Entry(path, "a")], tmp_path / "d", workers=1))
+        reports = index([Entry(path, "a")], tmp_path / "d", workers=1)
+        (problem,) = last_report(reports, "not usable").problems
+        assert "permission" in problem.found and "chmod" in problem.advice
     else:
         pytest.skip("this user may read every file")
 
 
-def test_nothing_usable_is_an_error_that_names_the_files(tmp_path):
-    (tmp_path / "empty.mp4").write_bytes(b"")
-    with pytest.raises(IndexingError, match=r"empty\.mp4.*0 bytes"):
-        list(index([Entry(tmp_path / "empty.mp4", "a")], tmp_path / "d", workers=1))
+LOCKED = """
+    import av
+    from workbench.data import readers, workers
+
+    real = av.open
+
+    def refuse(path, *rest, **how):
+        if "locked" in str(path):
+            raise av.error.PermissionError(13, "Permission denied", str(path))
+        return real(path, *rest, **how)
+
+    readers.av.open = refuse
+    workers.main()
+"""
+
+
+def test_a_file_that_may_not_be_opened_is_listed(tmp_path):
+    script = tmp_path / "worker.py"
+    script.write_text(textwrap.dedent(LOCKED))
+    fine, locked = (write_barcode_video(tmp_path / f"{n}.mp4", 10) for n in ("fine", "locked"))
+    entries = [Entry(fine, "fine"), Entry(locked, "locked")]
+    data, last = run(entries, tmp_path / "d", command=(sys.executable, str(script)))
+    assert data.recordings == ["fine"]
+    (problem,) = data.problems
+    assert last.problems == (problem,)
+    assert problem.path == str(locked) and not problem.usable
+    assert problem.found == "no permission to read it"
+    assert problem.advice == f"Try: chmod +r '{locked}'."
+
+
+def test_nothing_usable_is_an_error_and_the_last_report_names_the_files(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.mp4").write_bytes(b"")
+    reports = index(from_pattern(tmp_path, "{recording}.mp4"), tmp_path / "d", workers=1)
+    last = last_report(reports, r"^none of the 2 files is usable\.$")
+    assert sorted(p.path for p in last.problems) == [str(tmp_path / f"{n}.mp4") for n in "ab"]
+    assert all("0 bytes" in p.found for p in last.problems) and not last.finished
     assert not (tmp_path / "d" / "dataset.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"workers": 0}, "workers is 0"),
+        ({"workers": -1}, "workers is -1"),
+        ({"side": 8}, "side is 8"),
+        *(({"name": n}, "cannot be the name") for n in ("", "a/b", "..", ".a", "a\\b")),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(how, said, tmp_path):
+    with pytest.raises(IndexingError, match=said):
+        next(index([Entry(tmp_path / "a.mp4", "a")], tmp_path / "d", **how))
     with pytest.raises(IndexingError, match="no videos"):
-        list(index([], tmp_path / "d"))
+        next(index([], tmp_path / "d"))
+    assert not (tmp_path / "d").exists()
+
+
+def test_other_videos_do_not_take_the_place_of_a_data_set(tmp_path):
+    for home in ("a", "b"):
+        (tmp_path / home).mkdir()
+        write_barcode_video(tmp_path / home / "x.mp4", 10)
+    first = from_pattern(tmp_path / "a", "{recording}.mp4")
+    second = from_pattern(tmp_path / "b", "{recording}.mp4")
+    data, _ = run(first, tmp_path / "d")
+    before = stamps(tmp_path / "d")
+    with pytest.raises(IndexingError, match=rf"'d' holds videos of {tmp_path}/a, .*--name"):
+        next(index(second, tmp_path / "d"))
+    assert stamps(tmp_path / "d") == before
+    assert DataSet(tmp_path / "d").fingerprint == data.fingerprint
+    both, _ = run([*first, *(replace(e, recording="y") for e in second)], tmp_path / "d")
+    assert both.recordings == ["x", "y"]  # more videos are welcome
 
 
 def test_segments_are_checked_against_the_recordings(videos, tmp_path):

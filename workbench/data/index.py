@@ -18,6 +18,7 @@ from workbench.data.offsets import keep_offsets
 from workbench.data.sources import Entry
 from workbench.data.tables import SEGMENTS, check_segments
 from workbench.data.workers import COMMAND, store_all
+from workbench.workspace import name_problem
 
 
 class IndexingError(ValueError):
@@ -58,15 +59,23 @@ def index(
     workers: processes (None: one per core); patience: seconds without a sign of life after which
     a decoder is given up. Videos stored before are not decoded again, so it can be stopped, killed
     and repeated at will; offsets saved by hand are kept. Raises `IndexingError` when no video is
-    usable, and with `strict` when any file had a problem (after writing what is usable);
+    usable (what is wrong with each is in the last report), when the folder holds a data set of
+    other videos, and with `strict` when any file had a problem (after writing what is usable);
     `DiskFull` when there is no room.
     """
     folder = Path(folder)
     if not 16 <= side <= 1080:
         raise IndexingError(f"side is {side} pixels; expected 16 to 1080.")
+    if workers is not None and workers < 1:
+        raise IndexingError(f"workers is {workers}; expected 1 or more.")
+    name = folder.name if name is None else name
+    if why := name_problem(name):
+        raise IndexingError(f"{name!r} cannot be the name of a data set: {why}.")
     if not entries:
         raise IndexingError("the list names no videos.")
     old = _data_set(folder)
+    if old:
+        _check_same(old, entries)
     store = folder / "videos"
     store.mkdir(parents=True, exist_ok=True)
     _remove(leftovers(store))
@@ -109,13 +118,17 @@ def index(
     chosen = [replace(entry, offset=k) for entry, k in zip(chosen, offsets, strict=True)]
     table = _table(chosen, keys, found)
     if table.empty:
-        raise IndexingError(_none_usable(problems))
+        yield Progress(done, total, frames, None, "tables", tuple(problems))
+        n = len(entries)
+        raise IndexingError(
+            f"none of the {n} files is usable." if n > 1 else "the file is not usable."
+        )
     problems += _doubts(chosen, keys, found) + _unequal(table)
     lengths = (table["n_frames"] - table["offset"]).groupby(table["recording"]).min().to_dict()
     given = segments if segments is not None else pd.DataFrame(columns=list(SEGMENTS))
     usable, wrong = check_segments(given, lengths)
     problems += wrong
-    write_dataset(folder, name or folder.name, side, table, usable, problems)
+    write_dataset(folder, name, side, table, usable, problems)
     _remove([p for p in store.iterdir() if p.name[0] != "." and p.name not in set(table["key"])])
     _remove(leftovers(store))
     yield Progress(total, total, frames, 0.0, "", tuple(problems))
@@ -135,6 +148,18 @@ def _data_set(folder: Path) -> DataSet | None:
         return DataSet(folder)
     except FileNotFoundError:
         return None
+
+
+def _check_same(old: DataSet, entries: Sequence[Entry]) -> None:
+    """Raises where not one video is known: another folder of videos under the same name."""
+    known = set(old.table["path"])
+    if known and known.isdisjoint(os.path.abspath(entry.path) for entry in entries):
+        homes = sorted({os.path.dirname(path) for path in known})
+        others = f" and {len(homes) - 1} other folders" if len(homes) > 1 else ""
+        raise IndexingError(
+            f"data set {old.name!r} holds videos of {homes[0]}{others}, none of them in this list; "
+            f"give another --name (or remove {old.folder} if you need it no more)."
+        )
 
 
 def _key(entry: Entry, side: int) -> str:
@@ -220,12 +245,6 @@ def _unequal(table: pd.DataFrame) -> list[Problem]:
             advice = "Frame k is then not one moment; bring them to one rate with: ffmpeg -r."
             problems.append(Problem(f"recording {name}", found + " fps", advice, usable=True))
     return problems
-
-
-def _none_usable(problems: list[Problem]) -> str:
-    lines = [f"  {p.path}: {p.found}. {p.advice}" for p in problems[:10]]
-    more = [f"  ... and {len(problems) - 10} more"] if len(problems) > 10 else []
-    return "\n".join([f"none of the {len(problems)} files is usable:", *lines, *more])
 
 
 def _remove(folders: list[Path]) -> None:
