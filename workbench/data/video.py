@@ -161,5 +161,3 @@ class VideoSource:
     @property
     def _span(self) -> int:
         return self.shape.span + (self.shape.stream == "diff")  # diff looks one frame ahead
-
-
