@@ -1,5 +1,6 @@
 """The explorer in a browser: pages, links between views, looks that were looked at."""
 
+import math
 import os
 import re
 import time
@@ -212,3 +213,31 @@ def test_a_narrow_window_shows_the_page_and_not_the_drawers(explorer):
     )
     assert top, "something lies over the cards"
     assert page.evaluate("document.documentElement.scrollWidth") <= 520
+
+
+def test_names_are_never_parsed_as_html(served, new_page, tmp_path):
+    evil = "<img src=x onerror=alert(1)>"
+    workspace = swing_workspace(tmp_path, stem=evil, tag=evil, recordings=2)
+    page = new_page()
+    page.set_default_timeout(60_000)
+    page.on("dialog", lambda dialog: page.errors.append("a name was executed"))
+    page.goto(served(APP, WORKBENCH_WORKSPACE=str(workspace.root)) + f"?page=Map&run={evil}")
+    page.get_by_text("There is no run").wait_for()
+    page.locator(".bk-Canvas, .bk-Figure").first.wait_for()
+    plot = page.locator(".bk-Figure").first
+    box = plot.bounding_box()
+    tip = page.locator(".bk-Tooltip", has_text="<img").first
+    for k in range(400):  # somewhere on the circle of dots
+        angle, radius = 0.37 * k, 0.12 + 0.3 * (k % 7) / 7
+        page.mouse.move(
+            box["x"] + box["width"] * (0.45 + radius * math.cos(angle)),
+            box["y"] + box["height"] * (0.5 + radius * math.sin(angle)),
+        )
+        page.wait_for_timeout(40)
+        if tip.count():
+            break
+    assert tip.count()
+    for name in ("Clips", "Similarity", "Train", "Runs"):
+        go(page, name)
+        page.wait_for_timeout(700)
+    assert not page.locator("img[src=x]").count()
