@@ -27,6 +27,7 @@ def page(workspace):
     page = TrainPage(workspace)
     page.load()
     wait(lambda: page.form is not None, page.tick)
+    assert not page.start_button.disabled
     page.form.value = make_experiment(steps=3)
     return page
 
@@ -37,6 +38,14 @@ def wait(until, tick=lambda: None, seconds=90):
         assert time.monotonic() < end, "waited in vain"
         tick()
         time.sleep(0.05)
+
+
+def test_nothing_can_be_started_before_the_settings_are_there(workspace, monkeypatch):
+    monkeypatch.setattr(TrainPage, "load", lambda page: None)
+    page = TrainPage(workspace)
+    assert page.start_button.disabled
+    page.start_button.clicks += 1
+    assert page._starting is None and not workspace.run_names()
 
 
 def shown(plot, name):
@@ -246,7 +255,7 @@ def test_recipes_explain_themselves(page):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("", "needs a name"), ("../x", "letters"), ("taken", "already")]
+    ("name", "said"), [("", "a name is needed"), ("../x", "letters"), ("taken", "already")]
 )
 def test_bad_names_are_refused(page, workspace, name, said):
     (workspace.runs / "taken").mkdir(parents=True)

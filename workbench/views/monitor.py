@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from html import escape
 from typing import Any
 
 import panel as pn
@@ -125,6 +126,7 @@ class TrainPage(pn.viewable.Viewer):
         self.recipe.param.watch(lambda _: self._on_recipe(), "value")
         self.run_name.param.watch(self._on_name, "value")
         self.watched.param.watch(self._on_watched, "value")
+        self._check()
         self.start_button.on_click(lambda _: self.start())
         self.start_anyhow.on_click(lambda _: self.start(anyhow=True))
         self.queue_button.on_click(lambda _: self.queue())
@@ -145,7 +147,9 @@ class TrainPage(pn.viewable.Viewer):
     def _loaded(self, task: Task) -> None:
         if task.error:
             self._settings.objects = [
-                pmui.Alert(severity="error", object=f"Training cannot be loaded: {task.error}")
+                pmui.Alert(
+                    severity="error", object=escape(f"Training cannot be loaded: {task.error}")
+                )
             ]
             return
         recipes, schema = task.result
@@ -215,7 +219,7 @@ class TrainPage(pn.viewable.Viewer):
             why = "some settings need mending"
         self.start_button.disabled = bool(why) or self._starting is not None
         loading = self.form is None  # which is said where the settings will be
-        self._why.param.update(object=f"Not yet: {why}.", visible=bool(why) and not loading)
+        self._why.param.update(object=escape(f"Not yet: {why}."), visible=bool(why) and not loading)
         return why
 
     # ---- starting
@@ -254,7 +258,7 @@ class TrainPage(pn.viewable.Viewer):
         self._starting = None
         self.start_button.label = "Start training"
         if task.error:
-            self._say(f"**The run could not be started.** {task.error}", "error")
+            self._say(f"**The run could not be started.** {escape(str(task.error))}", "error")
         else:
             self.param.update(started=task.result.name, run=task.result.name)
             self._suggest_name()
@@ -267,9 +271,10 @@ class TrainPage(pn.viewable.Viewer):
         s = busy[0].status
         share = f", {100 * s.done // s.total} % done" if s.total else ""
         left = f", {duration(s.eta)} left" if s.eta is not None else ""
-        text = f"**{busy[0].name} is training**{share}{left}. "
+        text = f"**{escape(busy[0].name)} is training**{share}{left}. "
         if self._queued:
-            text += f"**{self._queued[1]}** starts when it ends, as long as this page stays open."
+            name = escape(self._queued[1])
+            text += f"**{name}** starts when it ends, as long as this page stays open."
         else:
             text += "Two at a time share the processor, and both get slower."
         self._say(text)
