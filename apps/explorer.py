@@ -1,5 +1,8 @@
 """The explorer: `panel serve apps/explorer.py --show`. A page is one view and one line below."""
 
+import time
+from importlib import import_module
+
 import panel as pn
 
 from workbench.views.address import Address
@@ -10,6 +13,7 @@ from workbench.views.map import EmbeddingMap
 from workbench.views.pickers import Pickers
 from workbench.views.shell import PageSpec, Shell
 from workbench.views.store import RunMaps, Store, demo_job
+from workbench.views.ticking import Task
 from workbench.views.tsm import SimilarityView
 from workbench.views.work import JobView
 from workbench.workspace import find_workspace
@@ -43,6 +47,8 @@ def train(s: Store):
     page = TrainPage(s.workspace, s.data, s.watched)
     s.param.watch(lambda *_: page.param.update(dataset=s.data), "version")
     s.param.watch(lambda *_: page.param.update(run=s.watched), "watched")
+    page.param.watch(lambda _: s.list_runs(), "started")
+    page.watch.param.watch(lambda _: s.list_runs(), "state")
     return page
 
 
@@ -53,6 +59,7 @@ def runs(s: Store):
     page = RunsPage(s.workspace, s.run)
     page.param.watch(lambda event: event.new and s.look(event.new), "chosen")
     page.param.watch(lambda event: s.watch(event.new), "opened", onlychanged=False)
+    page.param.watch(lambda _: s.list_runs(), "names")
     s.param.watch(lambda *_: page.param.update(chosen=s.run), "version")
     return page
 
@@ -92,5 +99,11 @@ def app(workspace=None):
     return shell
 
 
+def warm_up(seconds=3):
+    """Load the training code (it brings torch) in a thread, a while after the first page."""
+    return Task(lambda: (time.sleep(seconds), import_module("workbench.training.recipes")))
+
+
 if pn.state.served:
     app().servable()
+    pn.state.onload(warm_up)

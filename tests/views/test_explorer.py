@@ -7,9 +7,13 @@ from pathlib import Path
 import panel as pn
 import pytest
 
-from workbench.training.jobs import Job, python
+from tests.views.swing_workspace import write_run
+from workbench.data.offsets import save_offsets
+from workbench.training.jobs import Job, Progress, python
+from workbench.training.run import Run
 from workbench.views.gate import EmbedNow, with_dataset, with_embeddings
 from workbench.views.inspector import Inspector
+from workbench.views.pickers import Pickers
 from workbench.views.store import RunMaps, Store
 from workbench.views.work import JobView
 from workbench.workspace import Workspace
@@ -149,6 +153,54 @@ def test_the_inspector_shows_the_moment_of_the_cursor(store):
     assert inspector.player.sync.frame == 20
     store.cursor.move(0, "", "nobody")
     assert "Choose a recording" in inspector.facts.object
+
+
+def test_saved_offsets_are_seen_by_all_views(store):
+    inspector, pickers = Inspector(store), Pickers(store)
+    before, filters = store.dataset, pickers._filters[0:]
+    store.selection.choose((3,), "map")
+    store.filter.expr = "label == 'swing'"
+    version, video = store.version, store.dataset.cameras("take00")[1]
+    player = inspector.player
+    player.dataset = save_offsets(player.dataset, {video: 4})
+    assert store.version == version + 1  # once: what the store answers is not taken for news
+    assert store.dataset is player.dataset is not before
+    assert store.dataset.videos[video].offset == 4
+    assert store.selection.ids == ()  # the rows of features for the old offsets
+    assert store.embeddings is None and inspector.neighbours is None
+    assert store.filter.expr and pickers._filters[0:] == filters
+    player.dataset = save_offsets(player.dataset, {video: 0})
+    assert store.embeddings is not None and inspector.neighbours.dataset is store.dataset
+
+
+def test_runs_that_come_and_go_are_offered(swings):
+    app = runpy.run_path(str(APP))
+    store = Store(swings)
+    pickers, version = Pickers(store), store.version
+    page, runs = app["train"](store), app["runs"](store)
+    assert pickers.run.options == ["steady"]
+    write_run(swings, store.dataset, "second")
+    page.started = "second"
+    assert pickers.run.options == ["second", "steady"] and pickers.run.value == "steady"
+    run = Run(swings.runs / "third")
+    run.folder.mkdir()
+    (run.folder / "config.yaml").write_text("{}")
+    Progress(run.folder).update(1, 9)
+    page.run = "third"
+    page.tick()
+    assert page.watch.state == "running" and "third" not in pickers.run.options
+    run.model_path.parent.mkdir()
+    run.model_path.write_bytes(b"weights")
+    Progress(run.folder).finished()
+    page.tick()
+    assert "third" in pickers.run.options and store.version == version  # no page is built anew
+    runs.tick()
+    runs.selected = ["steady"]
+    runs.delete()
+    assert sorted(pickers.run.options) == ["second", "third"]
+    assert store.run == pickers.run.value == "second" and store.version == version + 1
+    runs.undo()
+    assert "steady" in pickers.run.options and store.run == "second"
 
 
 def test_the_views_stand_alone(store):

@@ -26,6 +26,7 @@ class Inspector(pn.viewable.Viewer):
         self._more = pn.Column(sizing_mode="stretch_width", margin=(0, 4))
         self._rebuild()
         store.param.watch(lambda *_: self._rebuild(), "version")
+        self.player.param.watch(lambda *_: self._follow_player(), "dataset")
         store.cursor.param.watch(lambda *_: self._tell(), ["recording", "frame"])
 
     def _rebuild(self) -> None:
@@ -41,6 +42,11 @@ class Inspector(pn.viewable.Viewer):
         else:
             self._more[:] = []
         self._tell()
+
+    def _follow_player(self) -> None:
+        """Offsets were saved: all views look at the data set anew. Not at the store's own echo."""
+        if self.player.dataset is not self.store.dataset:
+            self.store.refresh()
 
     def _tell(self) -> None:
         text = describe(self.store)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import panel as pn
 import panel_material_ui as pmui
 
-from workbench.views.clips import Filters
+from workbench.views.clips import FACETS, Filters, choices
 from workbench.views.store import Store
+from workbench.views.ticking import Ticker
 
 
 class Pickers(pn.viewable.Viewer):
@@ -20,20 +21,33 @@ class Pickers(pn.viewable.Viewer):
         self.run = pmui.Select(label="Features of run", options=[], **wide)
         self.facts = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 6))
         self._filters = pn.Column(sizing_mode="stretch_width", margin=0)
-        self._of = object()  # the data set that the filters are for
+        self._of = object()  # what the filters are for: a data set and what its facets offer
         self.data.param.watch(lambda e: self._choose_data(e.new), "value")
         self.run.param.watch(lambda e: self._choose_run(e.new), "value")
         store.param.watch(lambda *_: self._fill(), "version")
+        store.param.watch(lambda *_: self.fill_runs(), "listed")
+        self._view = pn.Column(
+            self.data, self.run, self.facts, self._filters,
+            sizing_mode="stretch_width", margin=(4, 8),
+        )  # fmt: skip
+        self._ticker = Ticker(store.list_runs, lambda: self._view, period=2000)
         self._fill()
+
+    def fill_runs(self) -> None:
+        """Offer the runs that there are now."""
+        runs = self.store.runs
+        value = self.store.run if self.store.run in runs else None
+        self.run.param.update(options=runs, value=value, disabled=not runs)
 
     def _fill(self) -> None:
         s, names = self.store, self.store.workspace.data_names()
         self.data.param.update(options=names, value=s.data or None, disabled=not names)
-        self.run.param.update(options=s.runs, value=s.run or None, disabled=not s.runs)
+        self.fill_runs()
         dataset = s.dataset
         self.facts.object = self._say()
-        if dataset is not self._of:
-            self._of = dataset
+        of = dataset and (dataset.folder, [choices(dataset.table, name) for name in FACETS])
+        if of != self._of:  # new offsets leave the filters as they are set
+            self._of = of
             self._filters[:] = [] if dataset is None else [
                 pn.pane.HTML("<b>Filter</b>", margin=(10, 6, 0, 6)), Filters(dataset, s.filter)
             ]  # fmt: skip
@@ -62,8 +76,6 @@ class Pickers(pn.viewable.Viewer):
             self.store.look(name)
 
     def __panel__(self) -> pn.viewable.Viewable:
-        """The choosers above the filters."""
-        return pn.Column(
-            self.data, self.run, self.facts, self._filters,
-            sizing_mode="stretch_width", margin=(4, 8),
-        )  # fmt: skip
+        """The choosers above the filters; from here on new runs appear by themselves."""
+        self._ticker.start()
+        return self._view

@@ -30,6 +30,7 @@ class Store(param.Parameterized):
     data = param.String(default="", doc="Name of the data set; '' for none.")
     run = param.String(default="", doc="Name of the run whose features are looked at.")
     watched = param.String(default="", doc="Name of the run whose training is watched.")
+    listed = param.List(default=[], doc="Names of the runs that can be looked at, as last seen.")
     version = param.Integer(default=0, doc="Counts what views must be built anew for.")
 
     def __init__(self, workspace: Workspace) -> None:
@@ -65,10 +66,19 @@ class Store(param.Parameterized):
         self.param.trigger("watched")
 
     def refresh(self) -> None:
-        """Something new is on disk: embeddings, say."""
-        if not self.run:
-            self.run = self._best_run()
+        """Something new is on disk: embeddings, say, or offsets (then their rows are others)."""
+        self.selection.choose((), "")
+        self.hover.id = -1
+        if self.run not in self.runs:
+            with param.parameterized.discard_events(self):
+                self.run = self._best_run()
         self.version += 1
+
+    def list_runs(self) -> None:
+        """Runs may have come or gone; where the one that is looked at has, look at another."""
+        self.listed = self.runs
+        if self.run not in self.listed and (self.run or self.listed):
+            self.refresh()
 
     @property
     def dataset(self) -> DataSet | None:
