@@ -47,11 +47,14 @@ def make_judo(
     """Make the data set `name` and the run that ships, embedded on it; resumes what is there."""
     tell = _Pace()
     videos = workspace.root / "demo" / name
-    for done, total in judo.make(videos, size, seed):
-        yield tell.step("filming", done, total, f"{done} of {total} videos")
-    entries, segments = from_manifest(videos / "clips.csv"), read_segments(videos / "segments.csv")
-    for report in index.index(entries, workspace.data / name, name, SIDE, segments):
-        yield tell.step("indexing", report.done, report.total, f"{report.done} of {report.total}")
+    if name not in workspace.data_names() or videos.is_dir():
+        for done, total in judo.make(videos, size, seed):
+            yield tell.step("filming", done, total, f"{done} of {total} videos")
+        entries = from_manifest(videos / "clips.csv")
+        segments = read_segments(videos / "segments.csv")
+        for report in index.index(entries, workspace.data / name, name, SIDE, segments):
+            note = f"{report.done} of {report.total}"
+            yield tell.step("indexing", report.done, report.total, note)
     yield tell.step("embedding", 0, 3, "with the run that ships")
     run = install_checkpoint(workspace)
     found = embed_run(run, DataSet(workspace.data / name))
