@@ -76,7 +76,7 @@ def test_start_watch_from_two_tabs_stop_and_resume(url, new_page):
     lr.fill("1000")
     lr.press("Tab")
     tab.get_by_text("must be at most 100").first.wait_for()
-    assert start.is_disabled()
+    tab.wait_for_function("b => b.disabled", arg=start.element_handle())
     lr.fill("1e-2")
     lr.press("Tab")
     tab.get_by_text("changed from 0.02").wait_for()
@@ -115,4 +115,4 @@ def test_start_watch_from_two_tabs_stop_and_resume(url, new_page):
     runs.get_by_text("boxes-1").first.wait_for(timeout=30_000)
     runs.get_by_text("stopped, resumable").first.wait_for()
     runs.locator(".tabulator-row input[type=checkbox]").first.check()
-    runs.locator(".bk-Canvas, canvas").first.wait_for()  # the curves
+    runs.locator(".bk-Canvas >> visible=true").first.wait_for(timeout=60_000)  # the curves

@@ -55,6 +55,8 @@ class Ticker:
         return self.callback.running
 
     def _tick(self) -> None:
+        if not pn.state.loaded:  # what is sent before the browser has the whole page gets lost
+            return
         shown = bool(self._view()._models)
         self._absent = 0 if shown or self._busy() else self._absent + 1
         if self._absent > GRACE:
