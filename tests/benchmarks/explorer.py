@@ -8,16 +8,12 @@ until the pictures of both its moments have changed and are decoded.
 """
 
 import argparse
-import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
+from tests.benchmarks.player import serve
 from tests.browser.conftest import FLAGS
 from tests.browser.test_explorer import APP, INNER
 from workbench.training.demo import make_judo
@@ -46,25 +42,6 @@ CLICK = """() => {
 }"""
 ALL = """() => { window.__all = r => [...r.querySelectorAll('*')].flatMap(
   e => [e, ...(e.shadowRoot ? window.__all(e.shadowRoot) : [])]) }"""
-
-
-def serve(workspace):
-    """A running explorer and its address."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    command = [sys.executable, "-m", "panel", "serve", str(APP), "--port", str(port)]
-    env = {**os.environ, "WORKBENCH_WORKSPACE": str(workspace.root)}
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=env)
-    url = f"http://localhost:{port}/explorer"
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=30).close()
-            return process, url
-        except OSError:
-            if process.poll() is not None:
-                raise RuntimeError("the server did not start") from None
-            time.sleep(0.2)
 
 
 def first_paint(page, url):
@@ -103,7 +80,7 @@ def main():
         workspace = Workspace(chosen.workspace or Path(scratch))
         for _ in make_judo(workspace):
             pass
-        process, url = serve(workspace)
+        process, url = serve(APP, WORKBENCH_WORKSPACE=str(workspace.root))
         try:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(

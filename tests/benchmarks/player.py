@@ -7,6 +7,7 @@ ten seconds, the spread of the frames that the four show. Needs Chromium and pla
 """
 
 import argparse
+import os
 import shutil
 import socket
 import subprocess
@@ -34,18 +35,18 @@ Player(DataSet("{folder}"), Cursor(recording=recording)).servable()
 """
 
 
-def serve(folder):
-    """A running `panel serve` and the address of its page."""
-    (folder / "app.py").write_text(APP.format(folder=folder / "data"))
+def serve(script, **environment):
+    """A running `panel serve` of an app, and the address of its page."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    command = [sys.executable, "-m", "panel", "serve", str(folder / "app.py"), "--port", str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    url = f"http://localhost:{port}/app"
+    command = [sys.executable, "-m", "panel", "serve", str(script), "--port", str(port)]
+    env = {**os.environ, **environment}
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=env)
+    url = f"http://localhost:{port}/{script.stem}"
     while True:
         try:
-            urllib.request.urlopen(url, timeout=10).close()
+            urllib.request.urlopen(url, timeout=30).close()
             return process, url
         except OSError:
             if process.poll() is not None:
@@ -68,7 +69,8 @@ def main():
         recordings = {kind: {f"{c}": cameras[c][kind] for c in range(4)} for kind in KINDS}
         recordings["one of each"] = cameras[0]
         make_dataset(folder / "data", recordings)
-        server, url = serve(folder)
+        (folder / "app.py").write_text(APP.format(folder=folder / "data"))
+        server, url = serve(folder / "app.py")
         browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
         print(f"{seeks} random seeks x 4 cameras of 640 x 360, {length} frames")
         print("kind          exact              seek ms: median   p95   spread playing: median p95")
