@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Self
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.clock import Clock
+from workbench.config import Config
 from workbench.data.batch import Batch
+
+
+class MethodSettings(Config):
+    """Settings of a method; subclasses have a `name`, fields, and build it around an encoder."""
+
+    views: ClassVar[int] = 2
+    """Clips of an example that the method takes."""
+    small_views: ClassVar[bool] = False
+    """Whether it takes small crops beside them (multi-crop)."""
+
+    def check(self, batch: int) -> None:
+        """`ValueError` where training in batches of this many examples cannot work."""
+
+    def knowing(self, classes: Sequence[str]) -> Self:
+        """The settings once the labels of the training data are known; the same for most."""
+        return self
+
+    def build(self, encoder: nn.Module) -> Method:
+        """The method around an encoder."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class WeightGroup:
+    """Weights that learn at `rate` times the learning rate; `steady`: which then never changes."""
+
+    weights: list[nn.Parameter]
+    rate: float = 1.0
+    steady: bool = False
 
 
 class Method(nn.Module):
     """An encoder and a loss on the views of a batch."""
 
     encoder: nn.Module
+    classes: tuple[str, ...] = ()
+    """Names of the labels 0, 1, ... of a batch, where the method reads labels."""
 
     def forward(self, batch: Batch, clock: Clock) -> tuple[Tensor, dict[str, float]]:
         """The loss, and numbers worth a curve."""
@@ -31,6 +64,10 @@ class Method(nn.Module):
 
     def after_step(self, clock: Clock) -> None:
         """What has to happen once the optimizer has moved the weights; nothing here."""
+
+    def weight_groups(self) -> list[WeightGroup]:
+        """What the optimizer moves: all that takes a gradient, at one rate."""
+        return [WeightGroup([p for p in self.parameters() if p.requires_grad])]
 
     def frozen(self) -> Iterable[nn.Module]:
         """Parts that never train, such as a teacher: `train()` leaves them in eval mode."""

@@ -6,7 +6,7 @@ v1 is `hidden=0, temperature=0.07`; v2 is `hidden=2048, temperature=0.2`, the de
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from workbench.clock import Clock
-from workbench.config import Config
 from workbench.data.batch import Batch
-from workbench.methods.base import Projected, embed
+from workbench.methods.base import MethodSettings, Projected, embed
 from workbench.methods.gather import gather
 from workbench.methods.losses import info_nce_logits, positive_first
 from workbench.models.heads import projection_head
@@ -32,11 +31,10 @@ NO_NEGATIVES = (
 )
 
 
-class MoCoConfig(Config):
+class MoCoConfig(MethodSettings):
     """MoCo: queries are pulled to the key of their other view, away from a queue of old keys."""
 
     name: Literal["moco"] = "moco"
-    views: ClassVar[int] = 2
     temperature: float = Field(0.2, gt=0, le=1)
     """Softness of the comparison: 0.07 in v1, 0.2 in v2."""
     momentum: float = Field(0.999, ge=0, le=1)
@@ -53,6 +51,14 @@ class MoCoConfig(Config):
     bn_splits: int = Field(2, ge=1, le=64)
     """Parts of a batch that the key encoder normalises separately, so that batch statistics do
     not give the positive away: the place of the paper's shuffled batch norm on one device."""
+
+    def check(self, batch: int) -> None:
+        """The queue is replaced by whole batches (Algorithm 1 of the paper)."""
+        if self.queue % batch:
+            raise ValueError(
+                f"method.queue is {self.queue} and train.batch {batch}: the queue has to be a "
+                f"multiple of the batch. Set method.queue to {max(1, self.queue // batch) * batch}"
+            )
 
     def build(self, encoder: nn.Module) -> MoCo:
         """The method around an encoder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -94,6 +95,8 @@ class Experiment(Config):
     """What to do about it."""
     augment: AugmentConfig = AugmentConfig()
     """How views of a clip are made to differ."""
+    augment_second: AugmentConfig | None = None
+    """The same for the second view of each stream (BYOL, CVRL); none: as the first."""
     train: TrainConfig = TrainConfig()
     """How long, how fast, on what."""
     init: str | None = None
@@ -110,7 +113,12 @@ class Experiment(Config):
                 f"{self.method.name} takes {taken}. Change sampler (for same-video sampler.n: "
                 f"{taken}) or method"
             )
+        self.method.check(self.train.batch)
         return self
+
+    def knowing(self, classes: Sequence[str]) -> Self:
+        """The experiment once the labels of the training data are known."""
+        return self.model_copy(update={"method": self.method.knowing(classes)})
 
     def build(self, workspace: Workspace | None = None) -> Method:
         """The method at the start of the run. `workspace` is where `init` and `teacher` lie."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -37,7 +37,8 @@ class Loader:
     Example `index` of an epoch depends on (seed, epoch, index) alone, so a run that is resumed in
     the middle of an epoch, or split over ranks, sees what it would have seen. An epoch takes each
     usable video `clips_per_video` times, in shuffled rounds, and lasts at least one batch; what is
-    left over at its end is dropped.
+    left over at its end is dropped. classes: names of the labels 0, 1, ...; by default those of
+    the source.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Loader:
         batch: int,
         seed: int,
         clips_per_video: int = 1,
+        classes: Sequence[str] = (),
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
@@ -58,7 +60,7 @@ class Loader:
         self.seed = seed
         self.rounds = max(clips_per_video, -(-batch // len(usable)))
         self.mine = slice(rank, None, ranks)
-        self.classes = {name: k for k, name in enumerate(class_names(source))}
+        self.classes = {name: k for k, name in enumerate(classes or class_names(source))}
 
     def __len__(self) -> int:
         """Batches in an epoch."""

@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from workbench.training.experiment import TrainConfig
 
 
-def sgd(weights: Iterable[nn.Parameter], train: TrainConfig) -> Optimizer:
+Weights = Iterable[nn.Parameter] | Iterable[dict]
+"""Parameters, or groups of them as torch's optimizers take them."""
+
+
+def sgd(weights: Weights, train: TrainConfig) -> Optimizer:
     """Stochastic gradient descent with momentum."""
     return SGD(weights, train.lr, momentum=train.momentum, weight_decay=train.weight_decay)
 
 
-def adam(weights: Iterable[nn.Parameter], train: TrainConfig) -> Optimizer:
+def adam(weights: Weights, train: TrainConfig) -> Optimizer:
     """Adam; weight decay is part of the gradient."""
     return Adam(weights, train.lr, weight_decay=train.weight_decay)
 
 
-def adamw(weights: Iterable[nn.Parameter], train: TrainConfig) -> Optimizer:
+def adamw(weights: Weights, train: TrainConfig) -> Optimizer:
     """Adam with decoupled weight decay."""
     return AdamW(weights, train.lr, weight_decay=train.weight_decay)
 

@@ -18,6 +18,7 @@ from workbench.training.atomic import replacing
 from workbench.training.evaluate import Examination
 from workbench.training.experiment import Experiment
 from workbench.training.jobs import BusyError, Job, Progress, alone, python
+from workbench.training.loader import class_names
 from workbench.training.run import Run
 from workbench.training.trainer import Report, Trainer
 from workbench.workspace import Workspace
@@ -37,11 +38,19 @@ def train(
     alignment are compared with the random-init encoder; by default all of the data set.
     """
     run = Run(folder)
-    _check(run, experiment)
+    _idle(run)
     if source is None:
         source, judged = _sources(run, experiment, judged)
-    method = experiment.build(_workspace(run))
-    trainer = Trainer(method, experiment.sampler, source, experiment.augment, experiment.train)
+    experiment = experiment.knowing(class_names(source))
+    _check(run, experiment)
+    trainer = Trainer(
+        experiment.build(_workspace(run)),
+        experiment.sampler,
+        source,
+        experiment.augment,
+        experiment.train,
+        experiment.augment_second,
+    )
     with alone(run.folder):
         _claim(run, experiment)
         progress = Progress(run.folder)
@@ -59,8 +68,11 @@ def train(
 def launch(experiment: Experiment, folder: str | Path) -> Run:
     """Train in a process of its own, which outlives this one; the run can be watched at once."""
     run = Run(folder)
+    _idle(run)
+    source, _ = _sources(run, experiment)
+    experiment = experiment.knowing(class_names(source))
     _check(run, experiment)
-    experiment.sampler.usable(_sources(run, experiment)[0])
+    experiment.sampler.usable(source)
     with alone(run.folder):
         _claim(run, experiment)
     Job(run.folder).start(python("workbench.training.worker", "train", run.folder.absolute()))
@@ -183,10 +195,15 @@ def _claim(run: Run, experiment: Experiment) -> None:
             temporary.write_text(experiment.to_yaml())
 
 
-def _check(run: Run, experiment: Experiment) -> None:
-    """`ConfigError` where the folder is at work or holds a run of other settings."""
+def _idle(run: Run) -> None:
+    """`BusyError` where another process trains in the folder."""
     if Job(run.folder).elsewhere():
         raise BusyError(f"{run.folder} is being trained by another process. Stop it first.")
+
+
+def _check(run: Run, experiment: Experiment) -> None:
+    """`BusyError` where the folder is at work, `ConfigError` where its run has other settings."""
+    _idle(run)
     if not run.settings:
         return
     there, wanted = (e.model_dump(mode="json") for e in (Run(run.folder).config, experiment))

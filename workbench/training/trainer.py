@@ -58,6 +58,7 @@ class Trainer:
         source: VideoSource,
         augment: AugmentConfig,
         config: TrainConfig,
+        augment_second: AugmentConfig | None = None,
     ) -> None:
         device = choose_device(config.device)
         precision = PRECISIONS[choose_precision(config.precision, device)]
@@ -65,7 +66,8 @@ class Trainer:
         self.fabric.launch()
         self.source = source
         self.sampler = sampler
-        self.augment = augment.build(source.shape.size, self.fabric.device)
+        looks = (augment, augment_second or augment)
+        self.augments = [a.build(source.shape.size, self.fabric.device) for a in looks]
         self.config = config
         self.loader = Loader(
             source,
@@ -73,14 +75,17 @@ class Trainer:
             config.batch,
             config.seed,
             config.clips_per_video,
+            method.classes,
         )
         self.steps = config.steps or config.epochs * len(self.loader)
         self.clock = Clock()
         self.method = method
-        weights = [p for p in method.parameters() if p.requires_grad]
-        optimizer = OPTIMIZERS[config.optimizer](weights, config)
+        self.groups = method.weight_groups()
+        self.weights = [p for group in self.groups for p in group.weights]
+        optimizer = OPTIMIZERS[config.optimizer](
+            [{"params": g.weights} for g in self.groups], config
+        )
         self.step_module, self.optimizer = self.fabric.setup(_Step(method), optimizer)
-        self.weights = weights
         self._pace = _Pace()
 
     def __iter__(self) -> Iterator[Report]:
@@ -100,8 +105,8 @@ class Trainer:
     def step(self, loaded: Loaded) -> Report:
         """One step of the optimizer; the clock has advanced when it returns."""
         lr = learning_rate(self.clock.progress, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        for group, its in zip(self.optimizer.param_groups, self.groups, strict=True):
+            group["lr"] = its.rate * (self.config.lr if its.steady else lr)
         batch = self.batch(loaded)
         loss, logs = self.step_module(lambda: (batch, self.clock))
         self.fabric.backward(loss)
@@ -128,10 +133,10 @@ class Trainer:
     def batch(self, loaded: Loaded) -> Batch:
         """The augmented views of loaded examples, on the training device."""
         streams = [clip.stream for clip in loaded.examples[0].views]
-        views = [
-            self.augment(clips, loaded.seeds[:, v], stream)
-            for v, (clips, stream) in enumerate(zip(loaded.pixels, streams, strict=True))
-        ]
+        views = []
+        for v, (clips, stream) in enumerate(zip(loaded.pixels, streams, strict=True)):
+            augment = self.augments[streams[:v].count(stream) > 0]
+            views.append(augment(clips, loaded.seeds[:, v], stream))
         group, label = torch.from_numpy(loaded.group), torch.from_numpy(loaded.label)
         return Batch(tuple(views), group, label).to(self.fabric.device)
 
