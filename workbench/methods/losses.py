@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from workbench.methods.gather import gather
 
 
 def info_nce(
@@ -39,3 +43,103 @@ def info_nce_logits(
 def positive_first(logits: Tensor) -> Tensor:
     """Cross entropy of (B, 1 + K) logits whose first column is the right one; mean over B."""
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+
+
+def nt_xent(z1: Tensor, z2: Tensor, temperature: float, group: Tensor | None = None) -> Tensor:
+    """NT-Xent of two views of N examples (SimCLR, eq. 1), the mean over all 2N anchors.
+
+    z1, z2: (N, d), normalised here; the gradient goes through both. An anchor's positive is its
+    other view, its negatives are both views of the other examples. group: (N,); examples of equal
+    group are left out as each other's negatives (none, if not given).
+    """
+    return positive_first(nt_xent_logits(z1, z2, temperature, group))
+
+
+def nt_xent_logits(
+    z1: Tensor, z2: Tensor, temperature: float, group: Tensor | None = None
+) -> Tensor:
+    """Cosine similarities over the temperature, (2N, 1 + 2N): the positive first.
+
+    Arguments as in `nt_xent`. Anchors are the rows of z1, then those of z2; behind the positive
+    come both views of all examples, where -inf stands for those that are not negatives.
+    """
+    with torch.autocast(z1.device.type, enabled=False):
+        z = F.normalize(torch.cat([z1, z2]).float(), dim=1)  # (2N, d)
+        similarity = z @ z.T  # (2N, 2N)
+        positive = similarity.diagonal(len(z1)).repeat(2)[:, None]
+        example = torch.arange(len(z1), device=z.device) if group is None else group
+        same = (example[:, None] == example).repeat(2, 2)  # an anchor and its positive among them
+        negative = similarity.masked_fill(same, -torch.inf)
+        return torch.cat([positive, negative], dim=1) / temperature
+
+
+def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
+    """D(p, z) = -cos(p, z) of (B, d) predictions and targets, mean over B (SimSiam, eq. 1).
+
+    Where the gradient stops is up to the method: z comes detached.
+    """
+    with torch.autocast(p.device.type, enabled=False):
+        return -F.cosine_similarity(p.float(), z.float(), dim=1).mean()
+
+
+def byol(p: Tensor, z: Tensor) -> Tensor:
+    """||n(p) - n(z)||^2 = 2 - 2 cos(p, z) of (B, d) predictions and targets, mean (BYOL, eq. 2).
+
+    Where the gradient stops is up to the method: z comes detached.
+    """
+    return 2 + 2 * negative_cosine(p, z)
+
+
+@torch.no_grad()
+def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tensor:
+    """Codes (N, P), float32, rows of sum 1, that spread N examples evenly over P prototypes.
+
+    scores: (N, P) cosines of examples and prototypes. Sinkhorn-Knopp on exp(scores / epsilon)
+    (SwAV, eq. 3-5), here on logarithms, which leave nothing to overflow. With several processes
+    the examples of all of them are spread together.
+    """
+    log_q = scores.float() / epsilon
+    for _ in range(iterations):
+        mass = gather(log_q.logsumexp(dim=0, keepdim=True)).logsumexp(dim=0)  # (P,)
+        log_q = (log_q - mass).log_softmax(dim=1)
+    return log_q.softmax(dim=1)
+
+
+def swapped_prediction(
+    scores: Sequence[Tensor],
+    assign: Sequence[int] = (0, 1),
+    temperature: float = 0.1,
+    epsilon: float = 0.05,
+    iterations: int = 3,
+    queue_scores: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """How badly the codes of some views are told from the scores of the others (SwAV, eq. 2, 6).
+
+    scores: one (B, P) per view, cosines to the prototypes; assign: the views that get codes;
+    queue_scores: for each of those a (Q, P) of earlier examples that take part in the spreading
+    alone. The mean over assigned views, other views, and B.
+    """
+    with torch.autocast(scores[0].device.type, enabled=False):
+        predictions = [(s.float() / temperature).log_softmax(dim=1) for s in scores]
+        loss = predictions[0].new_zeros(())
+        for n, i in enumerate(assign):
+            company = [scores[i]] if queue_scores is None else [scores[i], queue_scores[n]]
+            q = sinkhorn(torch.cat(company), epsilon, iterations)[: len(scores[i])]
+            others = [-(q * p).sum(dim=1).mean() for v, p in enumerate(predictions) if v != i]
+            loss = loss + sum(others) / len(others)
+        return loss / len(assign)
+
+
+def triplet(
+    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float, squared: bool = False
+) -> Tensor:
+    """max(0, D(a, p) - D(a, n) + margin), mean over B (FaceNet, Schroff et al. 2015, eq. 3).
+
+    All (B, d), normalised here; D is the Euclidean distance, or its square.
+    """
+    with torch.autocast(anchor.device.type, enabled=False):
+        a, p, n = (F.normalize(x.float(), dim=1) for x in (anchor, positive, negative))
+        near, far = ((a - x).square().sum(dim=1) for x in (p, n))
+        if not squared:  # kept off zero, where the root has no slope
+            near, far = (d.clamp(min=1e-12).sqrt() for d in (near, far))
+        return F.relu(near - far + margin).mean()
