@@ -1,0 +1,152 @@
+"""Every method with every sampler: one that is listed in the tables is tested by being there."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.boxes import curve, make_experiment, weights
+from workbench.clock import Clock
+from workbench.config import ConfigError
+from workbench.data.augment import AugmentConfig
+from workbench.data.video import VideoSource
+from workbench.methods import METHODS
+from workbench.sampling import SAMPLERS
+from workbench.training.experiment import Experiment
+from workbench.training.loader import class_names
+from workbench.training.run import Run
+from workbench.training.train import train
+from workbench.training.trainer import Trainer
+
+SMALL = {"queue": 16, "dim": 16, "momentum": 0.9, "prototypes": 8, "frozen": 0.05, "freeze": False}
+"""Settings for eight clips of 16 pixels, for the methods that have them; see also `small`."""
+STEPS = 40
+READS_LABELS = {"classify"}
+
+
+def small(method):
+    """The settings of a method for tiny clips; what is wide by default becomes narrow."""
+    fields = METHODS[method].model_fields
+    chosen = {k: v for k, v in SMALL.items() if k in fields}
+    wide = {k: 16 for k in fields if k.startswith(("hidden", "projection", "predict"))}
+    return METHODS[method](**wide, **chosen)
+
+
+def pairs():
+    """(method, sampler) as far as the sampler can give the views that the method takes."""
+    for m, method in METHODS.items():
+        for s, sampler in SAMPLERS.items():
+            n = {"n": method().views} if "n" in sampler.model_fields else {}
+            if sampler(**n).views == method().views:
+                yield pytest.param(m, sampler(**n), id=f"{m}, {s}")
+
+
+PAIRS = list(pairs())
+
+
+def make(method, sampler, **settings):
+    """What learns the eight videos of boxes in a second."""
+    settings = {
+        "evaluations": 0, "batch": 8, "lr": 0.003, "optimizer": "adam", "schedule": "constant",
+        "steps": STEPS,
+    } | settings  # fmt: skip
+    update = {
+        "method": small(method),
+        "sampler": sampler,
+        "augment": AugmentConfig(crop=(0.8, 1.0), flip=0, jitter=0, gray=0, blur=0),
+    }
+    return Experiment.parse(make_experiment(**settings).model_copy(update=update).model_dump())
+
+
+def without_labels(source):
+    videos = [replace(v, label=None, segments=()) for v in source.videos]
+    return VideoSource(videos, source.shape, source.frames)
+
+
+@pytest.mark.parametrize(("method", "sampler"), PAIRS)
+def test_the_loss_falls_and_what_is_frozen_stays(method, sampler, source):
+    experiment = make(method, sampler).knowing(class_names(source))
+    built = experiment.build()
+    trainer = Trainer(built, sampler, source, experiment.augment, experiment.train)
+    frozen = [part for part in built.frozen()]
+    before = [{k: v.clone() for k, v in part.state_dict().items()} for part in frozen]
+    losses = [report.loss for report in trainer]
+    # after the start, when a queue has filled with keys
+    assert np.mean(losses[-8:]) < np.mean(losses[4:12]) - 0.03
+    for part, state in zip(frozen, before, strict=True):
+        assert all(torch.equal(v, state[k]) for k, v in part.state_dict().items())
+
+
+@pytest.mark.parametrize(("method", "sampler"), PAIRS)
+def test_a_stopped_run_resumes_exactly(method, sampler, source, tmp_path):
+    experiment = make(method, sampler, steps=5)
+    whole, parts = Run(tmp_path / "runs" / "whole"), Run(tmp_path / "runs" / "parts")
+    list(train(experiment, whole.folder, source))
+    reports = train(experiment, parts.folder, source)
+    for _ in range(3):
+        next(reports)
+    reports.close()
+    torch.manual_seed(99)  # what happens in between does not matter
+    list(train(experiment, parts.folder, source))
+    assert curve(parts) == curve(whole)
+    left, right = weights(parts), weights(whole)
+    assert left.keys() == right.keys()
+    assert [k for k in left if not torch.equal(left[k], right[k])] == []
+
+
+@pytest.mark.parametrize(("method", "sampler"), PAIRS)
+def test_labels_change_nothing(method, sampler, source, tmp_path):
+    experiment = make(method, sampler, steps=3)
+    runs = [tmp_path / "runs" / name for name in ("with", "without")]
+    if method in READS_LABELS:
+        with pytest.raises(ValueError, match="no labels"):
+            next(train(experiment, runs[1], without_labels(source)))
+        assert not runs[1].exists()
+        return
+    known = [r.loss for r in train(experiment, runs[0], source)]
+    assert known == [r.loss for r in train(experiment, runs[1], without_labels(source))]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_finished_run_gives_its_method_back(method, source, tmp_path):
+    n = METHODS[method]().views
+    run = Run(tmp_path / "runs" / "a")
+    experiment = make(method, SAMPLERS["same-video"](n=n), steps=2)
+    list(train(experiment, run.folder, source))
+    built = run.method()
+    assert not built.training
+    clips = torch.randn(3, 3, 4, 16, 16)
+    with torch.no_grad():
+        z = built.project(clips)
+        assert torch.equal(built.represent(clips), run.encoder()(clips))
+    torch.testing.assert_close(z.norm(dim=1), torch.ones(3))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_logs_are_plain_finite_numbers_and_change_no_weight_in_eval(method, source):
+    settings = small(method).knowing(class_names(source))
+    experiment = make(method, SAMPLERS["same-video"](n=settings.views))
+    experiment = experiment.model_copy(update={"method": settings})
+    trainer = Trainer(experiment.build(), experiment.sampler, source, experiment.augment,
+                      experiment.train)  # fmt: skip
+    loaded = next(trainer.loader.batches(experiment.sampler, 0))
+    built = trainer.method.eval()
+    before = {k: v.clone() for k, v in built.state_dict().items()}
+    loss, logs = built(trainer.batch(loaded), Clock())
+    assert torch.isfinite(loss)
+    assert logs and all(type(v) is float and np.isfinite(v) for v in logs.values())
+    assert all(torch.equal(v, before[k]) for k, v in built.state_dict().items())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_too_many_views_are_refused_before_training(method):
+    with pytest.raises(ConfigError, match=f"{method} takes"):
+        Experiment.parse(
+            {
+                "data": {"name": "x"},
+                "method": small(method).model_dump(),
+                "sampler": {"name": "same-video", "n": 7},
+                "train": {"batch": 8},
+            }
+        )
