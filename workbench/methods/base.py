@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -62,6 +63,13 @@ class Method(nn.Module):
         """(B, 3, T, H, W) -> (B, T', D) features, as analyses see them."""
         return self.encoder(clips)
 
+    def project_features(self, features: Tensor) -> Tensor | None:
+        """(B, D) of `represent`, averaged over time, -> (B, d) as `project` gives.
+
+        None where they alone do not lead there.
+        """
+        return None
+
     def after_step(self, clock: Clock) -> None:
         """What has to happen once the optimizer has moved the weights; nothing here."""
 
@@ -93,8 +101,28 @@ class Projected(Method):
         """(B, 3, T, H, W) -> (B, d) unit vectors."""
         return embed(self.encoder, self.head, clips)
 
+    def project_features(self, features: Tensor) -> Tensor:
+        """(B, D) features averaged over time -> (B, d) unit vectors."""
+        return F.normalize(self.head(features).float(), dim=1)
+
 
 def embed(encoder: nn.Module, head: nn.Module, clips: Tensor) -> Tensor:
     """(B, 3, T, H, W) -> (B, d) float32 unit vectors."""
     z = encoder(clips).mean(dim=1)  # (B, D)
     return F.normalize(head(z).float(), dim=1)
+
+
+def spread(z: Tensor) -> Tensor:
+    """Standard deviation of (B, d) unit vectors per channel, times the root of d.
+
+    About 1 where the vectors point everywhere, 0 where they have collapsed onto one (SimSiam,
+    Chen & He 2021, section 4.1).
+    """
+    return z.detach().std(dim=0, correction=0).mean() * z.shape[1] ** 0.5
+
+
+def pair_logs(z1: Tensor, z2: Tensor) -> dict[str, float]:
+    """How alike (B, d) projections of two views are, and the `spread` of them all."""
+    n1, n2 = (F.normalize(z.detach().float(), dim=1) for z in (z1, z2))
+    numbers = torch.stack([(n1 * n2).sum(dim=1).mean(), spread(torch.cat([n1, n2]))])
+    return dict(zip(("positive_similarity", "spread"), numbers.tolist(), strict=True))
