@@ -1,11 +1,28 @@
 """What to do about it: views in, loss out."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from workbench.methods.base import Method as Method
 from workbench.methods.base import MethodSettings as MethodSettings
 from workbench.methods.base import Projected as Projected
+from workbench.methods.byol import BYOLConfig
+from workbench.methods.classify import ClassifyConfig
 from workbench.methods.moco import MoCoConfig
+from workbench.methods.simclr import SimCLRConfig
+from workbench.methods.simsiam import SimSiamConfig
 
-METHODS: dict[str, type[MethodSettings]] = {"moco": MoCoConfig}
+METHODS: dict[str, type[MethodSettings]] = {
+    "moco": MoCoConfig,
+    "simclr": SimCLRConfig,
+    "byol": BYOLConfig,
+    "simsiam": SimSiamConfig,
+    "classify": ClassifyConfig,
+}
 
-MethodConfig = MoCoConfig
-"""Settings of one method; becomes a union told apart by `name` with the second method."""
+MethodConfig = Annotated[
+    MoCoConfig | SimCLRConfig | BYOLConfig | SimSiamConfig | ClassifyConfig,
+    Field(discriminator="name"),
+]
+"""Settings of one method, told apart by `name`."""
