@@ -6,6 +6,7 @@ from sklearn import metrics
 
 from workbench.analysis.detection import (
     accuracy,
+    actions_of,
     average_precision,
     balanced_accuracy,
     chunk_starts,
@@ -135,3 +136,10 @@ def test_errors_are_sorted_by_kind():
     assert (found.total, found.missed, found.invented, found.swapped) == (4, 2, 1, 1)
     assert (found.boundary, found.straddling) == (3 / 4, 1 / 4)
     assert np.isnan(errors(truth, truth, 0, straddles).boundary)
+
+
+def test_actions_are_unbroken_rows_of_a_class():
+    frames = np.array([0, 0, 1, 1, 1, 2, -1, -1, 2, 0, 1])
+    expected = [[2, 5, 1], [5, 6, 2], [8, 9, 2], [10, 11, 1]]
+    assert actions_of(frames, 0).tolist() == expected
+    assert len(actions_of(frames[:2], 0)) == 0 and len(actions_of(frames[:0])) == 0

@@ -174,3 +174,14 @@ def errors(
         share(missed + invented),
         share(int((wrong & straddles).sum())),
     )
+
+
+def actions_of(frames: np.ndarray, background: int = -1) -> np.ndarray:
+    """(A, 3) start, stop and class of each unbroken row of frames that show an action.
+
+    frames: (T,) class of each frame; background is the class of no action, -1 unknown.
+    """
+    edges = np.flatnonzero(np.diff(frames, prepend=-2, append=-2))
+    rows = np.stack([edges[:-1], edges[1:], frames[edges[:-1]]], axis=1) if len(frames) else edges
+    rows = rows.reshape(-1, 3)
+    return rows[(rows[:, 2] >= 0) & (rows[:, 2] != background)]
