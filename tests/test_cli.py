@@ -17,7 +17,7 @@ from workbench.workspace import Workspace
 
 @pytest.fixture
 def run(tmp_path):
-    def command(*arguments, ok=True):
+    def command(*arguments, ok=True, code=None):
         done = subprocess.run(
             [sys.executable, "-m", "workbench.cli", *map(str, arguments)],
             env={**os.environ, "WORKBENCH_WORKSPACE": str(tmp_path / "workspace")},
@@ -27,7 +27,8 @@ def run(tmp_path):
         )
         said = done.stdout + done.stderr
         assert "Traceback" not in said, said
-        assert (done.returncode == 0) == ok, said
+        assert (done.returncode == 0) == (ok and not code), said
+        assert code in (None, done.returncode), said
         return said
 
     return command
@@ -70,11 +71,16 @@ def test_one_bad_file_is_a_warning_and_strict_makes_it_an_error(run, videos):
     ("arguments", "expected"),
     [
         (["index", "nowhere"], "does not exist"),
+        (["index", "nowhere.csv"], "is missing"),
         (["train", "moco"], "--data is missing"),
         (["train", "moko", "--data", "x"], "no data set 'x'"),
         (["embed", "nothing"], "no run 'nothing'"),
         (["resume", "nothing"], "no run 'nothing'"),
+        (["export", "nothing", "there"], "no run 'nothing'"),
         (["demo", "chess"], "chess"),
+        (["frobnicate"], "subcommands: doctor, index"),
+        (["runs", "--workspace", __file__], "is a file"),
+        (["demo", "judo", "--workspace", f"{__file__}/below"], "nothing can be written"),
     ],
 )
 def test_wrong_input_is_explained(run, arguments, expected):
@@ -88,6 +94,50 @@ def test_wrong_names_get_the_closest_right_one(run, videos):
     assert "other-camera" in run("train", "moco", "--data", "mine", "--sampler", "other", ok=False)
     said = run("train", "moco", "--data", "mine", "--train.batchh", 3, ok=False)
     assert "--train.batch" in said
+
+
+SMALL = [
+    *["--data.clip.length", 4, "--data.clip.size", 32, "--encoder.width", 4],
+    *["--train.steps", 2, "--train.batch", 4, "--train.evaluations", 0, "--method.queue", 16],
+]
+
+
+def test_wrong_settings_say_what_was_found_and_expected(run, videos, tmp_path):
+    run("index", videos, "--name", "mine", "--side", 48, "--workers", 1)
+    wrong = ["--train.lr", -1, "--train.steps", "abc", "--augment.crop", 0.3, 7]
+    said = run("train", "moco", "--data", "mine", *wrong, "--method.queue", 0, code=2)
+    for line in (
+        "train.lr must be more than 0.0; found -1. Learning rate",
+        "train.steps must be a whole number; found abc. Steps",
+        "augment.crop must be at most 1.0; found 7. Smallest",
+        "method.queue must be at least 1; found 0.",
+    ):
+        assert line in said
+    assert "pydantic" not in said
+    said = run("train", "moco", "--data", "mine", "--augment.crop", 0.9, 0.3, code=2)
+    assert "augment: crop goes from 0.9 to 0.3" in said
+    said = run("train", "moco", "--data", "mine", "--data.splits", "dev", ok=False)
+    assert "no split 'dev'" in said and "It has no splits" in said
+    assert not (tmp_path / "workspace" / "runs").exists()
+
+
+def test_what_cannot_be_done_to_a_run_is_explained(run, videos, tmp_path):
+    run("index", videos, "--name", "mine", "--side", 48, "--workers", 1)
+    run("train", "moco", "--data", "mine", "--name", "first", *SMALL)
+    assert "trained to the end already" in run("resume", "first")
+    said = run("train", "moco", "--data", "mine", "--name", "first", ok=False)
+    assert "run of other settings" in said and "more. Use another name" in said
+    assert "must be at least 1 frame; found 0" in run("embed", "first", "--hop", 0, code=2)
+    full, empty = tmp_path / "full", tmp_path / "empty"
+    full.mkdir(), empty.mkdir()
+    (full / "a.txt").touch()
+    assert "holds files" in run("export", "first", full, code=2)
+    assert "is a file" in run("export", "first", full / "a.txt", code=2)
+    assert [p.name for p in full.iterdir()] == ["a.txt"]
+    run("export", "first", empty)
+    (tmp_path / "workspace/data/mine").rename(tmp_path / "workspace/data/other")
+    said = run("embed", "first", code=2)
+    assert "trained on data set 'mine'" in said and "--data (here: other)" in said
 
 
 def test_doctor_reports(run):
@@ -110,6 +160,11 @@ def test_the_command_that_the_train_page_shows_starts_the_same_experiment():
     start, end = ["workbench", "train", "judo-60s", "--data", "judo", "--name", "n"], words[-2:]
     assert words[: len(start)] == start and end == ["--workspace", "w"]
     assert _with_settings(recipe, words[len(start) : -2], "") == changed
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values())
+def test_no_options_change_no_setting(recipe):
+    assert _with_settings(recipe("judo"), [], "") == recipe("judo")
 
 
 def test_names_stay_inside_the_workspace(run, videos, tmp_path):

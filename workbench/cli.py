@@ -6,26 +6,37 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import Positional, arg
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
-from workbench.config import ConfigError, closest
+from workbench.config import Config, ConfigError, closest
 from workbench.workspace import Workspace, find_workspace, name_problem
 
 if TYPE_CHECKING:
     from workbench.data.sources import Entry
     from workbench.training.experiment import Experiment
+    from workbench.training.run import Run
 
+RunName = Annotated[str, arg(metavar="RUN", help="Name of the run.")]
 WorkspacePath = Annotated[
     Path | None,
     arg(help="Workspace folder; else WORKBENCH_WORKSPACE, else the platform's user data folder."),
 ]
 
 
-class Failed(Exception):
-    """A command that could not do its work; the message is all that the user sees."""
+class UsageError(Exception):
+    """A command line that cannot be followed; the message is all that the user sees."""
 
 
 def doctor(workspace: WorkspacePath = None) -> None:
@@ -44,7 +55,7 @@ def doctor(workspace: WorkspacePath = None) -> None:
 
 
 def index(
-    source: Positional[Path],
+    source: Annotated[Positional[Path], arg(metavar="FOLDER")],
     pattern: str = "{recording}_{camera}.mp4",
     name: str | None = None,
     classes: bool = False,
@@ -78,7 +89,7 @@ def index(
 
     entries = _entries(source, pattern, classes, ucf101, hmdb51, fold)
     name = name or (source.resolve().stem if source.is_file() else source.resolve().name)
-    folder = find_workspace(workspace).data / _good(name)
+    folder = _writable(find_workspace(workspace)).data / _good(name)
     table = read_segments(segments) if segments else None
     started, problems = time.monotonic(), ()
     try:
@@ -134,7 +145,7 @@ def demo(
     """
     from workbench.training.demo import make_judo
 
-    place = find_workspace(workspace)
+    place = _writable(find_workspace(workspace))
     name = _good(name or (which if size == "small" else f"{which}-{size}"))
     started = time.monotonic()
     with _Bar("making the demo", "thousandths") as bar:
@@ -144,21 +155,25 @@ def demo(
     print("See it with: panel serve apps/explorer.py --show")
 
 
-def resume(run: Positional[str], workspace: WorkspacePath = None) -> None:
+def resume(run: Positional[RunName], workspace: WorkspacePath = None) -> None:
     """Go on with a run that was stopped or interrupted, as if it had not been.
 
     Args:
-        run: Name of the run.
         workspace: Where the run lies.
     """
     from workbench.training.run import Run
 
-    folder = find_workspace(workspace).run_folder(run)
-    _train(Run(folder).config, folder)
+    place = find_workspace(workspace)
+    found = Run(place.run_folder(run))
+    if found.status().state == "finished":
+        print(f"{run} is trained to the end already. To train on, start a run with --init {run}.")
+        return
+    _data_of(found, place, "Index its videos again with --name {name}")
+    _train(found.config, _writable(place).runs / run)
 
 
 def embed(
-    run: Positional[str],
+    run: Positional[RunName],
     data: str | None = None,
     hop: int | None = None,
     maps: tuple[Literal["pca", "tsne", "umap"], ...] = ("pca",),
@@ -167,7 +182,6 @@ def embed(
     """Features of every window of a data set by the encoder of a run.
 
     Args:
-        run: Name of the run.
         data: Name of the data set; default: the one the run was trained on.
         hop: Frames between windows; default: a quarter of a clip.
         maps: Two-dimensional maps to draw as well.
@@ -178,9 +192,12 @@ def embed(
     from workbench.training.embed import embed_run, load_embeddings, map_embeddings
     from workbench.training.run import Run
 
+    if hop is not None and hop < 1:
+        raise UsageError(f"--hop must be at least 1 frame; found {hop}.")
     place = find_workspace(workspace)
     source = Run(place.run_folder(run))
-    dataset = DataSet(place.data_folder(data or source.config.data.name))
+    name = data or _data_of(source, place, "Choose another one with --data")
+    dataset = DataSet(_writable(place).data_folder(name))
     with _Bar("embedding", "window") as bar:
         folder = embed_run(source, dataset, hop, progress=bar.show)
     found = load_embeddings(folder)
@@ -193,17 +210,35 @@ def embed(
         print(f"cross-view alignment error {score.error:.3f} (chance {score.chance:.3f})")
 
 
-def export(run: Positional[str], folder: Positional[Path], workspace: WorkspacePath = None) -> None:
+def _data_of(run: Run, place: Workspace, otherwise: str) -> str:
+    """The name of the data set that a run was trained on, where the workspace holds it."""
+    name, known = run.config.data.name, place.data_names()
+    if name not in known:
+        raise UsageError(
+            f"run {run.name!r} was trained on data set {name!r}, which is not in {place.root}. "
+            f"{otherwise.format(name=name)} (here: {', '.join(known) or 'none yet'})."
+        )
+    return name
+
+
+def export(
+    run: Positional[RunName],
+    folder: Annotated[Positional[Path], arg(metavar="FOLDER")],
+    workspace: WorkspacePath = None,
+) -> None:
     """Copy what others need of a run: settings, curve and encoder, without the training state.
 
     Args:
-        run: Name of the run.
-        folder: Where the copy goes.
+        folder: Where the copy goes; it must be empty, or not there.
         workspace: Where the run lies.
     """
     from workbench.training.run import Run
 
-    print(Run(find_workspace(workspace).run_folder(run)).export(folder).folder)
+    source = Run(find_workspace(workspace).run_folder(run))
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        what = "holds files" if folder.is_dir() else "is a file"
+        raise UsageError(f"{folder} {what}; name an empty folder, or one that is not there.")
+    print(source.export(folder).folder)
 
 
 def runs(workspace: WorkspacePath = None) -> None:
@@ -211,6 +246,8 @@ def runs(workspace: WorkspacePath = None) -> None:
     from workbench.training.run import Run, RunError
 
     place = find_workspace(workspace)
+    if place.root.is_file():
+        raise UsageError(f"the workspace {place.root} is a file; name a folder.")
     for name in place.run_names():
         run = Run(place.runs / name)
         status = run.status()
@@ -266,7 +303,7 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
     place = find_workspace(chosen.workspace)
     if chosen.data is None:
         known = ", ".join(place.data_names()) or "none yet: workbench index FOLDER"
-        raise Failed(f"--data is missing. Data sets of {place.root}: {known}.")
+        raise UsageError(f"--data is missing. Data sets of {place.root}: {known}.")
     if not wants_help:
         place.data_folder(chosen.data)
 
@@ -282,7 +319,7 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
     experiment = _with_settings(experiment.model_copy(update=parts), rest, usage)
     sampler = experiment.sampler.name
     name = chosen.name or _free(place, f"{chosen.method}-{sampler}-{chosen.data}")
-    _train(experiment, place.runs / _good(name))
+    _train(experiment, _writable(place).runs / _good(name))
 
 
 def _start(method: str, data: str, recipes: dict, methods: dict) -> Experiment:
@@ -297,7 +334,7 @@ def _start(method: str, data: str, recipes: dict, methods: dict) -> Experiment:
 
 def _one(part: str, name: str, table: dict, known: list[str] | None = None) -> type:
     if name not in table:
-        raise Failed(f"unknown {part} {name!r}.{closest(name, known or list(table))}")
+        raise UsageError(f"unknown {part} {name!r}.{closest(name, known or list(table))}")
     return table[name]
 
 
@@ -305,21 +342,74 @@ def _with_settings(experiment: Experiment, arguments: list[str], usage: str) -> 
     """The experiment with the settings that the command line changes."""
     from workbench.training.experiment import Experiment
 
-    return tyro.cli(
+    command = f"workbench train METHOD --data {experiment.data.name}"
+    data = tyro.cli(
         Experiment,
-        prog=f"workbench train METHOD --data {experiment.data.name}",
+        prog=command,
         description=usage.partition("\n\n")[2],
         default=experiment,
         args=arguments,
         config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
         use_underscores=True,
+        registry=_unchecked(),
     )
+    try:
+        return Experiment.parse(data)
+    except ConfigError as error:
+        raise UsageError(f"{error}\nAll settings: {command} --help") from None
+
+
+def _unchecked() -> ConstructorRegistry:
+    """Settings from the command line as plain data, to be checked as those of a file are."""
+    registry = ConstructorRegistry()
+
+    def plain(**values: object) -> dict:
+        return values
+
+    @registry.struct_rule
+    def settings(info: StructTypeInfo) -> StructConstructorSpec | None:
+        if not (isinstance(info.type, type) and issubclass(info.type, Config)):
+            return None
+        fields = []
+        for name, field in info.type.model_fields.items():
+            first = tyro.MISSING if field.is_required() else field.default
+            value = getattr(info.default, name, first)
+            fields.append(StructFieldSpec(name, field.annotation, value, field.description))
+        return StructConstructorSpec(plain, tuple(fields))
+
+    @registry.primitive_rule
+    def number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+        if info.type not in (int, float):
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=info.type.__name__.upper(),
+            instance_from_str=lambda words: words[0],
+            is_instance=lambda value: isinstance(value, int | float | str),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    return registry
+
+
+def _writable(place: Workspace) -> Workspace:
+    """The workspace, where something can be written in it."""
+    try:
+        place.root.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=place.root):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"nothing can be written in the workspace {place.root} ({error.strerror}). Choose "
+            "another folder with --workspace, or with the variable WORKBENCH_WORKSPACE."
+        ) from None
+    return place
 
 
 def _good(name: str) -> str:
     """The name, where it can be that of a folder of the workspace."""
     if why := name_problem(name):
-        raise Failed(f"name {name!r} cannot be used: {why}. Give another one with --name.")
+        raise UsageError(f"name {name!r} cannot be used: {why}. Give another one with --name.")
     return name
 
 
@@ -371,6 +461,7 @@ class _Bar:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.bar.leave = self.bar.n > 0  # no empty bar where there was nothing to do
         self.bar.close()
 
 
@@ -400,11 +491,21 @@ def main() -> None:
                 args=arguments,
                 use_underscores=False,
             )
-    except (Failed, ConfigError, OSError, ValueError, RuntimeError) as error:
+    except UsageError as error:
         print(f"workbench: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"workbench: {_said(error)}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _said(error: Exception) -> str:
+    """An error in words; one of the system without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error)
 
 
 if __name__ == "__main__":

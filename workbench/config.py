@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,7 +30,7 @@ class Config(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            lines = [_explain(cls, e) for e in error.errors()]
+            lines = [_line(cls, e, data) for e in error.errors()]
             raise ConfigError("\n".join(dict.fromkeys(lines))) from None
 
     @classmethod
@@ -58,19 +58,70 @@ def closest(name: str, known: list[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(sorted(known))}."
 
 
-def _explain(cls: type[BaseModel], error: dict) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or cls.__name__
+def explain(error: dict) -> str:
+    """A pydantic error in plain words, without the field's name."""
+    ctx = error.get("ctx", {})
+    said = {
+        "missing": "needs a value",
+        "greater_than_equal": f"must be at least {ctx.get('ge')}",
+        "greater_than": f"must be more than {ctx.get('gt')}",
+        "less_than_equal": f"must be at most {ctx.get('le')}",
+        "less_than": f"must be less than {ctx.get('lt')}",
+        "literal_error": f"must be one of {ctx.get('expected')}",
+        "enum": f"must be one of {ctx.get('expected')}",
+        "value_error": str(ctx.get("error", "")),
+        "extra_forbidden": "is not a setting here",
+        "string_pattern_mismatch": f"must look like {ctx.get('pattern')}",
+        "too_short": f"needs at least {ctx.get('min_length')} values",
+        "too_long": f"takes at most {ctx.get('max_length')} values",
+        "union_tag_invalid": f"needs a name out of {ctx.get('expected_tags')}",
+        "union_tag_not_found": "needs a name",
+    }
+    if (kind := error["type"]) in said:
+        return said[kind]
+    if kind.startswith("int"):
+        return "must be a whole number"
+    if kind.startswith(("float", "finite", "decimal")):
+        return "must be a number"
+    if kind.startswith("bool"):
+        return "must be yes or no"
+    return error["msg"][:1].lower() + error["msg"][1:]
+
+
+def path_of(error: dict, data: dict) -> str:
+    """The dotted path of the field that a pydantic error is about (tags and positions dropped)."""
+    here, path = data, []
+    for part in error["loc"]:
+        if not isinstance(here, dict) or isinstance(part, int):
+            break
+        if part in here:
+            path.append(str(part))
+            here = here[part]
+        elif part not in here.values() and error["type"] in ("missing", "extra_forbidden"):
+            path.append(str(part))
+            break
+    return ".".join(path)
+
+
+def _line(cls: type[BaseModel], error: dict, data: dict) -> str:
+    """What is wrong with a setting: what it must be, what was found, what it is for."""
+    keys = tuple(part for part in error["loc"] if isinstance(part, str))
+    where, owner = path_of(error, data), _owner(cls, keys[:-1])
+    fields = owner.model_fields if owner else {}
     if error["type"] == "extra_forbidden":
-        owner = _owner(cls, error["loc"][:-1])
-        known = list(owner.model_fields) if owner else []
-        return f"unknown key {where!r}.{closest(str(error['loc'][-1]), known) if known else ''}"
-    return f"{where}: {error['msg']}, got {error['input']!r}."
+        known = closest(keys[-1], list(fields)) if fields else ""
+        return f"unknown key {where!r}.{known}"
+    if error["type"] == "value_error":
+        return f"{where or cls.__name__}: {explain(error)}."
+    plain = error["type"] != "missing" and not isinstance(error["input"], dict)
+    found = f"; found {error['input'] if error['input'] != '' else 'nothing'}" if plain else ""
+    field = fields.get(where.rpartition(".")[2])
+    use = f" {field.description}" if field and field.description else ""
+    return f"{where or cls.__name__} {explain(error)}{found}.{use}"
 
 
 def _owner(cls: type[BaseModel], loc: tuple) -> type[BaseModel] | None:
     """The settings class at a path of keys; a discriminated union's tag is one step of the path."""
-    from typing import get_args
-
     here: list = [cls]
     for part in loc:
         models = [m for m in here if isinstance(m, type) and issubclass(m, BaseModel)]
@@ -88,8 +139,6 @@ def _owner(cls: type[BaseModel], loc: tuple) -> type[BaseModel] | None:
 
 
 def _leaves(annotation: object) -> list:
-    from typing import get_args
-
     out: list = []
     for a in get_args(annotation):
         out += _leaves(a) or [a]

@@ -207,7 +207,13 @@ class DataSet:
     def source(self, shape: ClipShape, splits: Sequence[str] | None = None) -> VideoSource:
         """Clips of this data set; `splits` keeps those named (None keeps all)."""
         source = VideoSource(self.videos, shape, self.frames)
-        return source if splits is None else source.select(lambda v: v.split in splits)
+        if splits is None:
+            return source
+        known = {v.split for v in self.videos} - {None}
+        if missing := [s for s in splits if s not in known]:
+            here = f"Its splits: {', '.join(sorted(known))}." if known else "It has no splits."
+            raise ValueError(f"data set {self.name!r} has no split {missing[0]!r}. {here}")
+        return source.select(lambda v: v.split in splits)
 
     @cached_property
     def _maps(self) -> dict[int, np.ndarray]:

@@ -152,6 +152,7 @@ class Run:
         """
         from safetensors.torch import save
 
+        state = {ENCODER + k: v for k, v in self.encoder().state_dict().items()}
         copy = Run(folder)
         copy.model_path.parent.mkdir(parents=True, exist_ok=True)
         for name in ("config.yaml", "metrics.jsonl"):
@@ -159,7 +160,6 @@ class Run:
                 shutil.copy(self.folder / name, copy.folder / name)
         ended = replace(self.status(), pid=None, pid_started=None)
         write_json(copy.folder / "status.json", asdict(ended))
-        state = {ENCODER + k: v for k, v in self.encoder().state_dict().items()}
         with replacing(copy.model_path) as temporary:
             temporary.write_bytes(save(_plain(state)))
         return copy

@@ -208,9 +208,10 @@ def _check(run: Run, experiment: Experiment) -> None:
         return
     there, wanted = (e.model_dump(mode="json") for e in (Run(run.folder).config, experiment))
     if differences := list(_differences(there, wanted)):
+        more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise ConfigError(
-            f"{run.folder} holds a run of other settings: {'; '.join(differences)}. Use another "
-            "folder, or the same settings to resume it."
+            f"{run.folder} holds a run of other settings: {'; '.join(differences[:3])}{more}. "
+            "Use another name, or the same settings to resume it."
         )
 
 

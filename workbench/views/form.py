@@ -12,18 +12,16 @@ import panel_material_ui as pmui
 import param
 from pydantic import ValidationError
 
-from workbench.config import Config
+from workbench.config import Config, explain, path_of
 from workbench.views.fields import Field
 from workbench.views.schema import (
     Group,
     Leaf,
     defaults,
     entries,
-    explain,
     first_values,
     flat,
     label,
-    path_of,
 )
 
 GRID = {

@@ -186,49 +186,6 @@ def text_of(value: Any) -> str:
     return str(value.value if isinstance(value, Enum) else value)
 
 
-def explain(error: dict) -> str:
-    """A pydantic error in plain words, without the field's name."""
-    ctx = error.get("ctx", {})
-    said = {
-        "missing": "needs a value",
-        "greater_than_equal": f"must be at least {ctx.get('ge')}",
-        "greater_than": f"must be more than {ctx.get('gt')}",
-        "less_than_equal": f"must be at most {ctx.get('le')}",
-        "less_than": f"must be less than {ctx.get('lt')}",
-        "literal_error": f"must be one of {ctx.get('expected')}",
-        "enum": f"must be one of {ctx.get('expected')}",
-        "value_error": str(ctx.get("error", "")),
-        "extra_forbidden": "is not a setting here",
-        "string_pattern_mismatch": f"must look like {ctx.get('pattern')}",
-        "too_short": f"needs at least {ctx.get('min_length')} values",
-        "too_long": f"takes at most {ctx.get('max_length')} values",
-    }
-    if (kind := error["type"]) in said:
-        return said[kind]
-    if kind.startswith("int"):
-        return "must be a whole number"
-    if kind.startswith(("float", "finite", "decimal")):
-        return "must be a number"
-    if kind.startswith("bool"):
-        return "must be yes or no"
-    return error["msg"][:1].lower() + error["msg"][1:]
-
-
-def path_of(error: dict, data: dict) -> str:
-    """The dotted path of the field that a pydantic error is about (tags and positions dropped)."""
-    here, path = data, []
-    for part in error["loc"]:
-        if not isinstance(here, dict) or isinstance(part, int):
-            break
-        if part in here:
-            path.append(str(part))
-            here = here[part]
-        elif part not in here.values() and error["type"] in ("missing", "extra_forbidden"):
-            path.append(str(part))
-            break
-    return ".".join(path)
-
-
 def flat(model: type[BaseModel], data: dict, prefix: str = "") -> dict[str, Any]:
     """Dotted path -> value of every field; a group with options stands for its chosen option."""
     out: dict[str, Any] = {}
