@@ -6,7 +6,7 @@ import torch
 
 from workbench.data.video import VideoSource
 from workbench.training.embed import describe
-from workbench.training.evaluate import Examination
+from workbench.training.evaluate import Examination, collapse
 
 CLASS = {"left": (1.0, 0.0), "right": (0.0, 1.0)}
 
@@ -79,3 +79,48 @@ def test_the_score_is_that_of_the_held_out_recording(source, right):
     scores = exam.judge(encoder)
     assert scores["knn"] == float(right)
     assert scores["knn_chance"] == 0.0  # the training split has more of left, the rest is right
+
+
+def test_positives_are_the_same_moment_of_two_cameras(source):
+    exam = Examination(source)
+    clips = exam.labelled + exam.moments
+    for a, b in zip(*exam.positives, strict=True):
+        first, second = (source.videos[clips[k].video] for k in (a, b))
+        assert first.recording == second.recording and first.camera != second.camera
+        assert clips[a].start - first.offset == clips[b].start - second.offset
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_with_one_camera_positives_follow_each_other(source, labels):
+    def alone(v):
+        bare = {} if labels else {"label": None, "segments": ()}
+        return replace(v, recording=f"{v.recording}{v.camera}", **bare)
+
+    exam = Examination(altered(source, alone))
+    clips = exam.labelled + exam.others
+    assert bool(exam.labelled) == labels and clips and not exam.moments
+    for a, b in zip(*exam.positives, strict=True):
+        assert clips[a].video == clips[b].video and clips[a].start < clips[b].start
+
+
+def test_health_of_features_and_of_what_the_loss_sees(source):
+    exam = Examination(source)
+
+    rng = torch.Generator().manual_seed(0)
+
+    def encoder(views):  # evenly spread
+        return torch.randn(len(views), 1, 6, generator=rng)
+
+    scores = exam.judge(encoder, project=lambda z: z * 0 + 1)
+    assert scores["feature_std"] > 0.9 and scores["feature_rank"] > 5
+    assert scores["projected_std"] == pytest.approx(0, abs=1e-6)
+    assert scores["projected_rank"] == pytest.approx(1)
+    assert scores["projected_alignment"] == 0
+    assert scores["projected_uniformity"] == pytest.approx(0, abs=1e-5)
+    assert "the vectors that the loss sees: every clip" in collapse(scores)
+    alone = exam.judge(encoder)
+    assert not any(name.startswith("projected") for name in alone)
+    assert collapse(alone) == ""
+    random = {f"{k}_random": v for k, v in scores.items()}
+    assert collapse(scores | random)  # nothing at all is a collapse, whatever it is compared with
+    assert collapse({}) == "" and collapse({"knn": 0.5}) == ""

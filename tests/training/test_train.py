@@ -10,10 +10,9 @@ import torch
 
 from tests.training.boxes import SHAPE, curve, make_experiment, weights
 from workbench.config import ConfigError
-from workbench.data.augment import AugmentConfig
 from workbench.data.video import VideoSource
 from workbench.methods import METHODS
-from workbench.models.tiny3d import Tiny3D
+from workbench.methods.moco import MoCo
 from workbench.sampling import SAMPLERS, OtherCamera
 from workbench.training import trainer
 from workbench.training.experiment import DataConfig
@@ -21,9 +20,6 @@ from workbench.training.jobs import Job
 from workbench.training.run import Run
 from workbench.training.train import launch, train
 from workbench.training.trainer import DivergenceError
-
-LEARNS = {"moco": {"queue": 16, "hidden": 16, "dim": 16, "momentum": 0.9}}
-"""Settings of each method with which it learns the boxes in a second."""
 
 
 def finish(experiment, folder, source):
@@ -153,7 +149,7 @@ def poisoned(experiment):
             method.forward = poison
             return method
 
-    return experiment.model_copy(update={"method": Poisoned(**LEARNS["moco"])})
+    return experiment.model_copy(update={"method": Poisoned(**experiment.method.model_dump())})
 
 
 def test_other_settings_are_refused_by_name(experiment, source, whole):
@@ -176,29 +172,6 @@ def test_a_busy_folder_is_refused(experiment, source, tmp_path):
     with pytest.raises(ConfigError, match="another process"):
         next(train(experiment, run.folder, source))
     reports.close()
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("method", METHODS)
-def test_every_pair_learns_eight_clips_and_reads_no_labels(method, sampler, source, tmp_path):
-    parts = {
-        "method": METHODS[method](**LEARNS[method]),
-        "sampler": SAMPLERS[sampler](),
-        "encoder": Tiny3D(width=8),
-        "augment": AugmentConfig(crop=(0.8, 1.0), flip=0, jitter=0, gray=0, blur=0),
-    }
-    settings = {"evaluations": 0, "batch": 8, "lr": 0.003, "optimizer": "adam"}
-    settings |= {"schedule": "constant", "steps": 60}
-    experiment = make_experiment(**settings).model_copy(update=parts)
-    losses = [r.loss for r in finish(experiment, tmp_path / "runs" / "a", source)[1]]
-    assert np.mean(losses[-10:]) < np.mean(losses[8:24]) - 0.2  # in a queue full of keys
-
-    bare = [v.__class__(**{**vars(v), "label": None, "segments": ()}) for v in source.videos]
-    unlabelled = VideoSource(bare, source.shape, source.frames)
-    short = make_experiment(**settings | {"steps": 3}).model_copy(update=parts)
-    with_labels = [r.loss for r in train(short, tmp_path / "runs" / "b", source)]
-    without = [r.loss for r in train(short, tmp_path / "runs" / "c", unlabelled)]
-    assert with_labels == without
 
 
 def test_the_trainer_knows_no_part_by_name():
@@ -254,3 +227,31 @@ def test_a_method_that_cannot_be_built_leaves_no_folder(experiment, source, tmp_
     with pytest.raises(FileNotFoundError, match="missing"):
         next(train(experiment.model_copy(update={"init": "missing"}), folder, source))
     assert not folder.exists()
+
+
+def test_health_is_logged_beside_that_of_a_random_network(whole):
+    rows = whole.metrics()
+    judged = rows.dropna(subset=["feature_rank"])
+    assert list(judged["step"]) == [4, 7]
+    for part in ("feature", "projected"):
+        for name in ("alignment", "uniformity", "rank", "std"):
+            assert np.isfinite(judged[f"{part}_{name}"]).all()
+            assert judged[f"{part}_{name}_random"].nunique() == 1
+    assert list(judged["collapsed"]) == [0, 0]
+    assert rows["seconds"].dropna().is_monotonic_increasing
+
+
+def test_a_collapse_is_said_once_and_training_goes_on(source, tmp_path, monkeypatch, caplog):
+    def pull(self, batch, clock):  # positives together and nothing apart: one vector is the best
+        x, y = (self.project(view) for view in batch.views)
+        return (x - y).square().mean(), {}
+
+    monkeypatch.setattr(MoCo, "forward", pull)
+    experiment = make_experiment(steps=24, lr=0.3, optimizer="adam", evaluations=3)
+    run, reports = finish(experiment, tmp_path / "runs" / "a", source)
+    assert len(reports) == 24
+    judged = run.metrics().dropna(subset=["collapsed"])
+    assert judged["collapsed"].iloc[-1] == 1
+    assert judged["projected_std"].iloc[-1] < 0.1
+    said = [r.getMessage() for r in caplog.records if "collapsed at step" in r.getMessage()]
+    assert len(said) == 1 and "same feature" in said[0] and "train.lr" in said[0]

@@ -37,11 +37,15 @@ class MethodSettings(Config):
 
 @dataclass(frozen=True)
 class WeightGroup:
-    """Weights that learn at `rate` times the learning rate; `steady`: which then never changes."""
+    """Weights that learn at `rate` times the learning rate; `steady`: which then never changes.
+
+    `plain` ones are not decayed, nor are their gradients adapted to their size.
+    """
 
     weights: list[nn.Parameter]
     rate: float = 1.0
     steady: bool = False
+    plain: bool = False
 
 
 class Method(nn.Module):

@@ -1,14 +1,30 @@
-"""How good an encoder is, judged in a second or two while it trains."""
+"""How good an encoder is, judged in a second or two while it trains.
+
+What is logged, each with the same of the random-init encoder under NAME_random:
+knn, alignment              kNN accuracy; how far off in time the same moment of another camera is
+                            found. Both with their chance level under NAME_chance.
+feature_alignment, feature_uniformity, feature_rank, feature_std
+                            health of the encoder's features (see `workbench.analysis.health`):
+                            distance of positives, uniformity, effective rank, relative deviation
+projected_...               the same of the unit vectors that the loss sees
+collapsed                   1 where either of the two has collapsed, else 0
+Positives are the same moment of two cameras; with one camera, windows of a video that follow each
+other among those that are looked at.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from workbench.analysis.embeddings import Embeddings
+from workbench.analysis.health import Health, collapsed, health
 from workbench.analysis.scores import cross_view_alignment, knn_accuracy
 from workbench.data.video import Clip, VideoSource
 from workbench.sampling.other_camera import common_range, partners
@@ -26,6 +42,14 @@ MOMENTS = 12
 """Windows per video in which another camera's moment is searched."""
 NEIGHBOURS = 10
 """Votes of the kNN."""
+FEW = 128
+"""Windows looked at where neither score can be had."""
+
+PARTS = {"projected": "the vectors that the loss sees", "feature": "the encoder's features"}
+ADVICE = (
+    "Training goes on, but it will hardly recover. Try a lower train.lr, a larger train.batch, "
+    "stronger augmentation, or a method with negatives such as moco or simclr."
+)
 
 
 class Examination:
@@ -35,19 +59,25 @@ class Examination:
         self.source = source
         self.labelled, self.queries, self.bank = _votes(source, WINDOWS)
         self.moments = _moments(source, WINDOWS)
+        scored = self.labelled or self.moments
+        self.others = [] if scored else _spread(source, _long_enough(source), FEW)
 
     def judge(
-        self, encoder: Callable[[Tensor], Tensor], device: torch.device | str = "cpu"
+        self,
+        encoder: Callable[[Tensor], Tensor],
+        device: torch.device | str = "cpu",
+        project: Callable[[Tensor], Tensor | None] = lambda features: None,
     ) -> dict[str, float]:
-        """What can be scored of: knn, knn_chance, alignment, alignment_chance.
+        """What can be scored of: knn, knn_chance, alignment, alignment_chance, and the health.
 
         knn is the share of held-out windows (split other than train) whose label the nearest
         windows of the training split vote for; without splits every recording is held out in turn.
         Windows that do not show what their video is labelled, such as background, take no part.
         alignment is the distance in time of the nearest window of another camera, as a share of
-        the recording.
+        the recording. project: (N, D) features -> (N, d) unit vectors, None where there are none.
         """
         scores: dict[str, float] = {}
+        seen = []
         if self.labelled:
             found = self._embed(self.labelled, encoder, device)
             score = knn_accuracy(
@@ -59,10 +89,45 @@ class Examination:
                 bank=self.bank,
             )
             scores |= {"knn": score.value, "knn_chance": score.chance}
+            seen.append(found.z)
         if self.moments:
-            aligned = cross_view_alignment(self._embed(self.moments, encoder, device))
+            found = self._embed(self.moments, encoder, device)
+            aligned = cross_view_alignment(found)
             scores |= {"alignment": aligned.error, "alignment_chance": aligned.chance}
-        return scores
+            seen.append(found.z)
+        if self.others:
+            seen.append(self._embed(self.others, encoder, device).z)
+        return scores | (self._health(np.concatenate(seen), device, project) if seen else {})
+
+    def _health(
+        self,
+        z: np.ndarray,
+        device: torch.device | str,
+        project: Callable[[Tensor], Tensor | None],
+    ) -> dict[str, float]:
+        import torch
+
+        with torch.inference_mode():
+            projected = project(torch.from_numpy(z).to(device))
+        parts = {"feature": z}
+        if projected is not None:
+            parts["projected"] = projected.float().cpu().numpy()
+        return {
+            f"{part}_{name}": value
+            for part, vectors in parts.items()
+            for name, value in asdict(health(vectors, self.positives)).items()
+            if math.isfinite(value)
+        }
+
+    @cached_property
+    def positives(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Rows (P,) and (P,) of windows, in order labelled, moments, others, to be alike."""
+        if self.moments:
+            first = np.arange(len(self.moments)).reshape(-1, 2, MOMENTS) + len(self.labelled)
+            return first[:, 0].ravel(), first[:, 1].ravel()
+        video = np.array([clip.video for clip in self.labelled or self.others])
+        rows = np.flatnonzero(video[1:] == video[:-1])
+        return (rows, rows + 1) if len(rows) else None
 
     def _embed(
         self, clips: list[Clip], encoder: Callable[[Tensor], Tensor], device: torch.device | str
@@ -71,9 +136,24 @@ class Examination:
         return Embeddings(z, describe(self.source, clips))
 
 
+def collapse(scores: Mapping[str, float]) -> str:
+    """Which part of a network has collapsed and why, by what was logged of it; '' for none."""
+    for part, name in PARTS.items():
+        now, random = logged_health(scores, part), logged_health(scores, part, "_random")
+        if now and (why := collapsed(now, random)):
+            return f"{name}: {why}"
+    return ""
+
+
+def logged_health(scores: Mapping[str, float], part: str, suffix: str = "") -> Health | None:
+    """The health of a part, a key of `PARTS`, as it was logged; None where it was not."""
+    found = {f.name: scores.get(f"{part}_{f.name}{suffix}", math.nan) for f in fields(Health)}
+    return Health(**found) if math.isfinite(found["rank"]) else None
+
+
 def _votes(source: VideoSource, budget: int) -> tuple[list[Clip], np.ndarray, np.ndarray]:
     """Labelled windows, which of them are asked (N,) and which vote (N,); [] where none can."""
-    videos = [i for i in range(len(source)) if source.room(i) >= 0]
+    videos = _long_enough(source)
     held = [i for i in videos if source.videos[i].split != "train"]
     seen = [i for i in videos if source.videos[i].split == "train"]
     sides = [held, seen] if held and seen else [videos]
@@ -99,6 +179,10 @@ def _can_vote(queries: pd.DataFrame, bank: pd.DataFrame) -> bool:
     """Whether the bank has a choice of labels and somebody asked who is of another recording."""
     takes = set(bank["recording"])
     return bank["label"].nunique() > 1 and any(takes - {q} for q in set(queries["recording"]))
+
+
+def _long_enough(source: VideoSource) -> list[int]:
+    return [i for i in range(len(source)) if source.room(i) >= 0]
 
 
 def _spread(source: VideoSource, videos: list[int], budget: int) -> list[Clip]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -15,13 +16,15 @@ from workbench.config import ConfigError
 from workbench.data.manifest import DataSet
 from workbench.data.video import VideoSource
 from workbench.training.atomic import replacing
-from workbench.training.evaluate import Examination
+from workbench.training.evaluate import ADVICE, Examination, collapse
 from workbench.training.experiment import Experiment
 from workbench.training.jobs import BusyError, Job, Progress, alone, python
 from workbench.training.loader import class_names
 from workbench.training.run import Run
 from workbench.training.trainer import Report, Trainer
 from workbench.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -111,7 +114,10 @@ def _train(
         run.append_metrics({"step": 0, "epoch": 0, **_random(experiment, exam, trainer)})
         keeper.save()
     run.truncate_metrics(trainer.clock.step)
-    random = {k: v for k, v in run.metric_lines()[0].items() if k not in ("step", "epoch")}
+    lines = run.metric_lines()
+    random = {k: v for k, v in lines[0].items() if k.endswith(("_random", "_chance"))}
+    trouble = next((collapse(x) for x in reversed(lines) if "collapsed" in x), "")
+    started = time.monotonic() - lines[-1].get("seconds", 0.0)
 
     reports = iter(trainer)
     while True:
@@ -122,11 +128,17 @@ def _train(
                 return True
             line = _line(report)
             if report.clock.step in due:
-                with trainer.judging() as represent:
-                    line |= exam.judge(represent, trainer.fabric.device) | random
+                line |= _judged(exam, trainer) | random
+                before, trouble = trouble, collapse(line)
+                line["collapsed"] = float(bool(trouble))
+                if trouble and not before:
+                    step = report.clock.step
+                    log.warning("collapsed at step %d: %s. %s", step, trouble, ADVICE)
+            line["seconds"] = round(time.monotonic() - started, 3)
             run.append_metrics(line)
             keeper.save_if_due()
             message = f"epoch {report.clock.epoch}, loss {report.loss:.3f}"
+            message += f", collapsed: {trouble}" * bool(trouble)
             progress.update(report.clock.step, trainer.steps, message, report.eta)
         try:
             yield report
@@ -224,13 +236,20 @@ def _differences(there: object, here: object, path: str = "") -> Iterator[str]:
 
 
 def _random(experiment: Experiment, exam: Examination, trainer: Trainer) -> dict[str, float]:
-    """The scores of the random-init encoder, under names of their own."""
+    """The scores of the random-init encoder and an untrained head, under names of their own."""
     if not experiment.train.evaluations:
         return {}
     with torch.random.fork_rng():
         encoder = experiment.random_encoder().to(trainer.fabric.device)
-    scores = exam.judge(encoder, trainer.fabric.device)
+    with trainer.judging():
+        project = trainer.method.project_features
+        scores = exam.judge(encoder, trainer.fabric.device, project)
     return {k if k.endswith("chance") else f"{k}_random": v for k, v in scores.items()}
+
+
+def _judged(exam: Examination, trainer: Trainer) -> dict[str, float]:
+    with trainer.judging() as represent:
+        return exam.judge(represent, trainer.fabric.device, trainer.method.project_features)
 
 
 def _line(report: Report) -> dict[str, float]:
