@@ -46,16 +46,25 @@ class TrainConfig(Config):
     """Examples per step."""
     clips_per_video: int = Field(1, ge=1, le=10000)
     """Examples that an epoch takes from each video."""
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    """Stochastic gradient descent, Adam, or Adam with decoupled weight decay."""
+    optimizer: Literal["sgd", "adam", "adamw", "lars"] = "sgd"
+    """Stochastic gradient descent, Adam, Adam with decoupled weight decay, or LARS, which is for
+    large batches."""
     lr: float = Field(0.03, gt=0, le=100)
     """Learning rate after the warm-up."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Momentum of sgd; Adam does not use it."""
+    """Momentum of sgd and lars; Adam does not use it."""
     weight_decay: float = Field(1e-4, ge=0, le=1)
     """Pull of the weights towards zero."""
+    spare_vectors: bool = False
+    """Leave biases and norms without weight decay, and by lars unadapted (SimCLR, BYOL)."""
+    trust: float = Field(0.001, gt=0, le=1)
+    """Length of a step of lars as a share of the weights' length, at a learning rate of 1."""
+    trust_clip: bool = False
+    """Keep lars from taking longer steps than sgd would."""
     schedule: Literal["cosine", "steps", "constant"] = "cosine"
     """How the learning rate falls over the run."""
+    lr_end: float = Field(0.0, ge=0, le=100)
+    """Learning rate to which schedule `cosine` falls."""
     drops: tuple[float, ...] = (0.6, 0.8)
     """Shares of the run at which schedule `steps` drops the learning rate."""
     drop_factor: float = Field(0.1, gt=0, lt=1)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from workbench.methods.base import WeightGroup
+from workbench.training.lars import LARS
 
 if TYPE_CHECKING:
     from workbench.training.experiment import TrainConfig
@@ -32,7 +36,30 @@ def adamw(weights: Weights, train: TrainConfig) -> Optimizer:
     return AdamW(weights, train.lr, weight_decay=train.weight_decay)
 
 
-OPTIMIZERS = {"sgd": sgd, "adam": adam, "adamw": adamw}
+def lars(weights: Weights, train: TrainConfig) -> Optimizer:
+    """SGD whose steps are a share of the weights' length, for large batches."""
+    return LARS(
+        weights, train.lr, train.momentum, train.weight_decay, train.trust, train.trust_clip
+    )
+
+
+OPTIMIZERS = {"sgd": sgd, "adam": adam, "adamw": adamw, "lars": lars}
+
+
+def build_optimizer(groups: Sequence[WeightGroup], train: TrainConfig) -> Optimizer:
+    """The optimizer of groups of weights, which become its `param_groups`, in order."""
+    plain = {"weight_decay": 0.0, "adapt": False}
+    options = [{"params": g.weights, **(plain if g.plain else {})} for g in groups]
+    return OPTIMIZERS[train.optimizer](options, train)
+
+
+def spare_vectors(groups: Sequence[WeightGroup]) -> list[WeightGroup]:
+    """The groups, but with their vectors, which are biases and scales of norms, as plain ones."""
+    parts = []
+    for group in groups:
+        tensors, vectors = ([p for p in group.weights if (p.ndim < 2) == v] for v in (False, True))
+        parts += [replace(group, weights=tensors), replace(group, weights=vectors, plain=True)]
+    return [part for part in parts if part.weights]
 
 
 def constant(progress: float, train: TrainConfig) -> float:
@@ -41,8 +68,9 @@ def constant(progress: float, train: TrainConfig) -> float:
 
 
 def cosine(progress: float, train: TrainConfig) -> float:
-    """Half a cosine from 1 to 0 (Loshchilov & Hutter 2017, without restarts)."""
-    return 0.5 * (1 + math.cos(math.pi * progress))
+    """Half a cosine from 1 to `lr_end` (Loshchilov & Hutter 2017, without restarts)."""
+    end = train.lr_end / train.lr
+    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def steps(progress: float, train: TrainConfig) -> float:

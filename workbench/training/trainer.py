@@ -23,7 +23,7 @@ from workbench.sampling import Sampler
 from workbench.training.devices import PRECISIONS, choose_device, choose_precision
 from workbench.training.embed import embed
 from workbench.training.loader import Loaded, Loader
-from workbench.training.optim import OPTIMIZERS, learning_rate
+from workbench.training.optim import build_optimizer, learning_rate, spare_vectors
 
 if TYPE_CHECKING:
     from workbench.training.experiment import TrainConfig
@@ -80,11 +80,10 @@ class Trainer:
         self.steps = config.steps or config.epochs * len(self.loader)
         self.clock = Clock()
         self.method = method
-        self.groups = method.weight_groups()
+        groups = method.weight_groups()
+        self.groups = spare_vectors(groups) if config.spare_vectors else groups
         self.weights = [p for group in self.groups for p in group.weights]
-        optimizer = OPTIMIZERS[config.optimizer](
-            [{"params": g.weights} for g in self.groups], config
-        )
+        optimizer = build_optimizer(self.groups, config)
         self.step_module, self.optimizer = self.fabric.setup(_Step(method), optimizer)
         self._pace = _Pace()
 
