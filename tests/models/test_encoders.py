@@ -7,15 +7,23 @@ from torch import nn
 
 from workbench.models import ENCODERS, EncoderConfig
 from workbench.models.heads import projection_head
-from workbench.models.parts import WeightsError
 
 # Without the classifier.
 PARAMETERS = {
     "tiny3d": 737_264,
     "resnet18": 11_176_512,
+    "resnet50": 23_508_032,
+    "resnet18_gru": 11_176_512 + 3 * 512 * (512 + 512 + 2),
+    "x3d_xs": 2_006_130,
+    "slow_r50": 31_672_128,
+    "c3d": 27_661_440,
     "r3d_18": 33_166_272,
+    "r2plus1d_18": 31_300_125,
+    "mc3_18": 11_490_240,
     "s3d": 7_910_048,
 }
+SMALLEST = {"s3d": 32, "c3d": 16}
+DEEP = ("slow_r50", "c3d", "r3d_18", "r2plus1d_18", "mc3_18", "resnet50")
 
 
 @pytest.fixture(scope="module", params=list(ENCODERS))
@@ -24,46 +32,76 @@ def encoder(request):
     return request.param, ENCODERS[request.param]().build()
 
 
+def clips_for(name, batch=2, frames=8):
+    size = SMALLEST.get(name, 16)
+    return torch.randn(batch, 3, frames, size, size)
+
+
+def count(net):
+    return sum(p.numel() for p in net.parameters())
+
+
 def test_every_encoder_has_its_number_of_parameters(encoder):
     name, net = encoder
-    assert sum(p.numel() for p in net.parameters()) == PARAMETERS[name]
+    assert count(net) == PARAMETERS[name]
 
 
-@pytest.mark.parametrize("frames", [1, 5, 8, 9])
+@pytest.mark.parametrize("frames", [1, 5, 9])
 def test_shape_law(encoder, frames):
-    _, net = encoder
+    name, net = encoder
     with torch.no_grad():
-        z = net.eval()(torch.randn(2, 3, frames, 32, 32))
-    assert z.shape == (2, math.ceil(frames / net.time_stride), net.dim)
+        z = net.eval()(clips_for(name, 1, frames))
+    assert z.shape == (1, math.ceil(frames / net.time_stride), net.dim)
 
 
 def test_pictures_need_not_be_square(encoder):
-    _, net = encoder
+    name, net = encoder
+    size = SMALLEST.get(name, 12)
     with torch.no_grad():
-        assert net.eval()(torch.randn(1, 3, 4, 48, 32)).shape[2] == net.dim
+        assert net.eval()(torch.randn(1, 3, 2, size + 9, size)).shape[2] == net.dim
 
 
-def test_gradients_reach_the_stem(encoder):
-    _, net = encoder
-    net.train()(torch.randn(2, 3, 8, 32, 32)).square().sum().backward()
-    stem = next(net.parameters())
-    assert stem.grad is not None
-    assert stem.grad.abs().sum() > 0
+def test_gradients_reach_every_weight(encoder):
+    name, net = encoder
+    net.train()(clips_for(name, 2, 4)).square().sum().backward()
+    assert [k for k, p in net.named_parameters() if p.grad is None] == []
+    assert next(net.parameters()).grad.abs().sum() > 0
+    assert all(p.grad.isfinite().all() for p in net.parameters())
     net.zero_grad(set_to_none=True)
 
 
 def test_eval_is_deterministic_and_sees_each_clip_alone(encoder):
-    _, net = encoder
+    name, net = encoder
     net.eval()
-    clips = torch.randn(3, 3, 8, 32, 32)
+    clips = clips_for(name, 2, 3)
     with torch.no_grad():
-        whole, again, alone = net(clips), net(clips), net(clips[1:2])
+        whole, again, alone = net(clips), net(clips), net(clips[1:])
     assert torch.equal(whole, again)
-    torch.testing.assert_close(whole[1:2], alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(whole[1:], alone, rtol=1e-3, atol=1e-4)
+
+
+def test_features_are_finite_and_tell_clips_apart(encoder):
+    """Random weights keep the scale: deep nets neither explode nor give every clip the same."""
+    name, net = encoder
+    with torch.no_grad():
+        z = net.train()(clips_for(name, 4, 4)).mean(dim=1)
+    assert z.isfinite().all()
+    assert z.abs().max() < 1e3
+    assert (z - z.mean(0)).norm(dim=1).min() > 1e-3
+    net.eval()
+
+
+def test_same_seed_same_weights():
+    for name in ("tiny3d", "x3d_xs", "resnet18_gru"):
+        states = []
+        for _ in range(2):
+            torch.manual_seed(5)
+            states.append(ENCODERS[name]().build().state_dict())
+        assert all(torch.equal(states[0][k], v) for k, v in states[1].items())
 
 
 def test_time_order_is_kept():
-    """A change in the last frames does not touch features before their receptive field."""
+    """A change in the last frame does not touch features before its receptive field."""
     net = ENCODERS["resnet18"]().build().eval()
     clips = torch.randn(1, 3, 4, 32, 32)
     changed = clips.clone()
@@ -80,55 +118,17 @@ def test_tiny3d_scales_with_its_width():
 
 def test_encoder_settings_are_told_apart_by_name():
     adapter = TypeAdapter(EncoderConfig)
-    assert adapter.validate_python({"name": "s3d"}) == ENCODERS["s3d"]()
+    for name, config in ENCODERS.items():
+        assert adapter.validate_python({"name": name}) == config()
     with pytest.raises(ValidationError):
         adapter.validate_python({"name": "s4d"})
 
 
-def test_weights_from_a_local_file_drop_the_classifier(tmp_path):
-    from torchvision.models import resnet18
-
-    torch.manual_seed(1)
-    net = resnet18(weights=None)
-    torch.save(net.state_dict(), tmp_path / "r18.pth")
-    loaded = ENCODERS["resnet18"](weights=str(tmp_path / "r18.pth")).build()
-    net.fc = nn.Identity()
-    frames = torch.randn(2, 3, 32, 32)
-    with torch.no_grad():
-        expected = net.eval()(frames)
-        found = loaded.eval()(frames[:, :, None])[:, 0]
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["resnet18", "r3d_18", "s3d"])
-def test_weights_that_cannot_be_had_name_the_file_and_the_option(name, monkeypatch, tmp_path):
-    from urllib.error import URLError
-
-    def offline(*args, **kwargs):
-        raise URLError("Temporary failure in name resolution")
-
-    monkeypatch.setattr("torch.hub.urlopen", offline)
-    monkeypatch.setattr("torch.hub._hub_dir", str(tmp_path))
-    with pytest.raises(WeightsError, match=r"\.pth") as error:
-        ENCODERS[name](weights="default").build()
-    assert str(tmp_path / "checkpoints") in str(error.value)
-    assert "encoder.weights" in str(error.value)
-
-
-def test_weights_of_another_network_are_refused(tmp_path):
-    torch.save({"a": torch.zeros(2)}, tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match="does not fit ResNet"):
-        ENCODERS["resnet18"](weights=str(tmp_path / "a.pth")).build()
-    (tmp_path / "b.pth").write_bytes(b"no weights")
-    with pytest.raises(WeightsError, match="not a file of weights"):
-        ENCODERS["resnet18"](weights=str(tmp_path / "b.pth")).build()
-    with pytest.raises(WeightsError, match="no file"):
-        ENCODERS["resnet18"](weights=str(tmp_path / "c.pth")).build()
-
-
-def test_s3d_says_when_pictures_are_too_small():
-    with pytest.raises(ValueError, match="at least 32"):
-        ENCODERS["s3d"]().build()(torch.randn(1, 3, 8, 16, 16))
+@pytest.mark.parametrize(("name", "least"), [("s3d", 32), ("c3d", 16)])
+def test_pictures_that_are_too_small_are_refused_with_the_setting(name, least):
+    net = ENCODERS[name]().build()
+    with pytest.raises(ValueError, match=rf"data\.clip\.size to at least {least}"):
+        net(torch.randn(1, 3, 8, least - 1, least))
 
 
 def test_heads():

@@ -8,13 +8,21 @@ from pydantic import Field
 from torch import Tensor
 
 from workbench.config import Config
-from workbench.models.resnet import ResNet18
+from workbench.models.c3d import C3D
+from workbench.models.resnet import ResNet18, ResNet50
+from workbench.models.resnet_gru import ResNet18GRU
+from workbench.models.slow import SlowR50
 from workbench.models.tiny3d import Tiny3D
-from workbench.models.video_nets import R3D18, S3D
+from workbench.models.video_nets import MC318, R3D18, S3D, R2Plus1D18
+from workbench.models.x3d import X3DXS
 
 
 class Encoder(Protocol):
-    """Clips to features over time: (B, 3, T, H, W) -> (B, ceil(T / time_stride), dim)."""
+    """Clips to features over time: (B, 3, T, H, W) -> (B, ceil(T / time_stride), dim).
+
+    An encoder of which only a part is trained beforehand names it in `pretrained`: freezing the
+    encoder freezes that module. One that can watch live has `stream` (see resnet_gru.py).
+    """
 
     dim: int
     time_stride: int
@@ -27,9 +35,29 @@ class Encoder(Protocol):
 ENCODERS: dict[str, type[Config]] = {
     "tiny3d": Tiny3D,
     "resnet18": ResNet18,
+    "resnet50": ResNet50,
+    "resnet18_gru": ResNet18GRU,
+    "x3d_xs": X3DXS,
+    "slow_r50": SlowR50,
+    "c3d": C3D,
     "r3d_18": R3D18,
+    "r2plus1d_18": R2Plus1D18,
+    "mc3_18": MC318,
     "s3d": S3D,
 }
 
-EncoderConfig = Annotated[Tiny3D | ResNet18 | R3D18 | S3D, Field(discriminator="name")]
+EncoderConfig = Annotated[
+    Tiny3D
+    | ResNet18
+    | ResNet50
+    | ResNet18GRU
+    | X3DXS
+    | SlowR50
+    | C3D
+    | R3D18
+    | R2Plus1D18
+    | MC318
+    | S3D,
+    Field(discriminator="name"),
+]
 """Settings of one encoder, told apart by `name`; `.build()` makes the network."""
