@@ -221,6 +221,79 @@ def _data_of(run: Run, place: Workspace, otherwise: str) -> str:
     return name
 
 
+def detect(
+    run: Positional[str],
+    video: Positional[str],
+    chunk: int | None = None,
+    overlap: int | None = None,
+    streaming: bool = False,
+    follow: bool = False,
+    patience: float | None = None,
+    csv: Path | None = None,
+    workspace: WorkspacePath = None,
+) -> None:
+    """What a video shows, chunk by chunk, as its frames come; by a run that is a classifier.
+
+    Args:
+        run: Name of the run: one of method classify.
+        video: A video, a folder of videos of a camera, the number of a camera, or a stream's URL.
+        chunk: Pictures in a chunk, as far apart as in training; default: as many as there.
+        overlap: Pictures that two chunks share; default: 3 of 8, 2 of 4.
+        streaming: Carry the state of a recurrent encoder on from chunk to chunk.
+        follow: Wait for more at the end of a growing file, and for more files in a folder.
+        patience: Seconds without anything new after which following ends; default: never.
+        csv: A file to write the detections to as well.
+        workspace: Where the run lies.
+    """
+    from workbench.data.live import watch
+    from workbench.data.manifest import DataSet
+    from workbench.training.detect import Detector
+    from workbench.training.run import Run
+    from workbench.watching import print_detections
+
+    place = find_workspace(workspace)
+    detector = Detector.of(source := Run(place.run_folder(run)), chunk, overlap)
+    data = source.config.data.name
+    side = DataSet(place.data / data).side if data in place.data_names() else 128
+    print_detections(detector, watch(video, side, follow, patience), streaming, follow, csv)
+
+
+def evaluate(
+    run: Positional[str],
+    protocol: Literal["detection"] = "detection",
+    data: str | None = None,
+    split: str | None = None,
+    chunk: int | None = None,
+    overlap: int | None = None,
+    streaming: bool = False,
+    workspace: WorkspacePath = None,
+) -> None:
+    """How good a run is, by a protocol; the results are kept with the run.
+
+    Args:
+        run: Name of the run.
+        protocol: detection: online action detection by a run of method classify.
+        data: Name of the data set; default: the one the run was trained on.
+        split: Which videos: a split or `all`; default: test, else val, else all.
+        chunk: Pictures in a chunk, as far apart as in training; default: as many as there.
+        overlap: Pictures that two chunks share; default: 3 of 8, 2 of 4.
+        streaming: Carry the state of a recurrent encoder on from chunk to chunk.
+        workspace: Where both lie.
+    """
+    from workbench.data.manifest import DataSet
+    from workbench.training.evaluate_detection import evaluate_detection
+    from workbench.training.run import Run
+    from workbench.watching import print_scores
+
+    place = find_workspace(workspace)
+    source = Run(place.run_folder(run))
+    dataset = DataSet(place.data_folder(data or source.config.data.name))
+    with _Bar(protocol, "chunk") as bar:
+        settings = (split, chunk, overlap, streaming)
+        found = evaluate_detection(source, dataset, *settings, progress=bar.show)
+    print_scores(found)
+
+
 def export(
     run: Positional[RunName],
     folder: Annotated[Positional[Path], arg(metavar="FOLDER")],
@@ -472,6 +545,8 @@ COMMANDS = {
     "train": train,
     "resume": resume,
     "embed": embed,
+    "detect": detect,
+    "evaluate": evaluate,
     "export": export,
     "runs": runs,
 }

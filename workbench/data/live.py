@@ -37,7 +37,9 @@ class Watched:
     frames: Frames
 
 
-def watch(place: str, side: int, follow: bool = False, patience: float | None = None):
+def watch(
+    place: str, side: int, follow: bool = False, patience: float | None = None
+) -> Iterator[Watched]:
     """The videos of a place, one after the other, as `Watched`; raises `BadVideo`.
 
     place: a file, a folder, the number of a camera, or the URL of a stream. side: short side,
@@ -76,7 +78,7 @@ def _folder(path: Path, side: int, follow: bool, patience: float | None) -> Iter
                 quiet = time.monotonic()
                 break  # still being written; what comes after it waits for its turn
             seen.add(file)
-            yield _file(file, side)
+            yield _file_or_trouble(file, side)
             quiet = time.monotonic()
         if not follow:
             break
@@ -88,6 +90,19 @@ def _folder(path: Path, side: int, follow: bool, patience: float | None) -> Iter
             f"no video in the folder {path}",
             f"Videos end in one of {', '.join(sorted(VIDEO_SUFFIXES))}.",
         )
+
+
+def _file_or_trouble(path: Path, side: int) -> Watched:
+    """One bad file of a folder fails when it is its turn, and leaves the others."""
+    try:
+        return _file(path, side)
+    except BadVideo as error:
+        return Watched(path.name, None, _raising(error))
+
+
+def _raising(error: BadVideo) -> Frames:
+    raise error
+    yield
 
 
 def _videos(folder: Path) -> list[Path]:

@@ -1,0 +1,163 @@
+"""What `workbench detect` and `workbench evaluate --protocol detection` print."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from workbench.data.live import Watched
+    from workbench.training.detect import Chunk, Detector
+    from workbench.training.evaluate_detection import Detection
+
+BOLD, PLAIN = "\033[1;36m", "\033[0m"
+HEAD = f"  {'time':>10} {'frame':>7}  {'class':<20} probability"
+
+
+def print_detections(
+    detector: Detector,
+    videos: Iterator[Watched],
+    streaming: bool,
+    follow: bool,
+    table: Path | None,
+) -> None:
+    """A line per chunk as soon as it is known; where the class changes, a marked one.
+
+    table: a CSV file that gets a row per chunk as well. A bad video is told and passed over, unless
+    nothing else is there.
+    """
+    troubles, good = [], 0
+    with ExitStack() as stack:
+        file = stack.enter_context(table.open("w", newline="")) if table else None
+        rows = _Rows(file, detector) if file else None
+        for video in videos:
+            print(f"{video.name}\n{HEAD}", flush=True)
+            try:
+                _print_one(detector, video, streaming, follow, rows)
+                good += 1
+            except ValueError as error:
+                troubles.append(f"{video.name}: {error}")
+                print(f"warning: {troubles[-1]}", file=sys.stderr, flush=True)
+    if not good:
+        raise ValueError(troubles[0] if troubles else "nothing came to be watched")
+
+
+def _print_one(
+    detector: Detector, video: Watched, streaming: bool, follow: bool, rows: _Rows | None
+) -> None:
+    shown = _Clock(video)
+    chunks = (detector.stream if streaming else detector.watch)(shown)
+    began, last = time.monotonic(), ""
+    for chunk in chunks:
+        print(_line(chunk, shown.seconds, chunk.label != last), flush=True)
+        last = chunk.label
+        if rows:
+            rows.write(video.name, chunk, shown.seconds)
+    took = max(1e-9, time.monotonic() - began)
+    if not follow and video.fps:
+        seconds = shown.frames / video.fps
+        print(
+            f"  {shown.frames} frames, {seconds:.1f} s of video in {took:.1f} s: "
+            f"{seconds / took:.1f} times real time, decoding included\n",
+            flush=True,
+        )
+
+
+class _Clock:
+    """The frames of a video, and the second of the newest one."""
+
+    def __init__(self, video: Watched) -> None:
+        self.video, self.frames, self.seconds = video, 0, 0.0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for rgb, seconds in self.video.frames:
+            self.frames += 1
+            self.seconds = seconds
+            yield rgb
+
+
+def _line(chunk: Chunk, seconds: float, new: bool) -> str:
+    when = "" if math.isnan(seconds) else f"{seconds:8.2f} s"
+    text = f"{when:>10} {chunk.stop - 1:>7}  {chunk.label:<20} {chunk.probability:.2f}"
+    bold = new and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return f"{'>' if new else ' '} {BOLD if bold else ''}{text}{PLAIN if bold else ''}"
+
+
+class _Rows:
+    """Writes a CSV file whose every row can be read as soon as it is there."""
+
+    def __init__(self, file: TextIO, detector: Detector) -> None:
+        self.file, self.writer = file, csv.writer(file)
+        names = [f"p {name}" for name in detector.classes]
+        head = ["video", "start", "stop", "seconds", "class", "probability", *names]
+        self.writer.writerow(head)
+
+    def write(self, name: str, chunk: Chunk, seconds: float) -> None:
+        each = [f"{p:.5f}" for p in chunk.probabilities]
+        self.writer.writerow(
+            [name, chunk.start, chunk.stop, f"{seconds:.3f}", chunk.label,
+             f"{chunk.probability:.5f}", *each]
+        )  # fmt: skip
+        self.file.flush()
+
+
+def print_scores(found: Detection) -> None:
+    """The scores of online detection, then those of each class, then the confusion matrix."""
+    about, scores = found.about, found.scores
+    clip, late, wrong = about["clip"], scores["latency"], scores["errors"]
+    state = "carrying its state" if about["streaming"] else "each by itself"
+    apart = f" {clip['stride']} frames apart" if clip["stride"] > 1 else ""
+    print(
+        f"{about['data']}, split {about['split']}: {scores['chunks']} chunks of {clip['length']} "
+        f"pictures{apart}, overlap {about['overlap']}, {state}\n"
+    )
+    detected = late["actions"] - late["undetected"]
+    rows = [
+        ("accuracy", f"{scores['accuracy']:.3f}", "share of right chunks"),
+        ("balanced accuracy", f"{scores['balanced_accuracy']:.3f}", "mean recall of the classes"),
+        ("frame mAP", f"{scores['frame_map']:.3f}", "mean over classes of average precision"),
+        ("latency", _frames(late["median"]), "median, start of an action to first right chunk"),
+        ("", _frames(late["mean"]), f"mean over the {detected} of {late['actions']} detected"),
+        ("errors", str(wrong["total"]), f"{wrong['missed']} missed, {wrong['invented']} invented, "
+         f"{wrong['swapped']} swapped for another action"),
+        ("", _share(wrong["boundary"]), "of the errors confuse background and action"),
+        ("", _share(wrong["straddling"]), "of the errors in chunks that hold both"),
+        ("speed", f"{scores['speed']:.1f} x", "real time, one camera, frames decoded"),
+    ]  # fmt: skip
+    for name, value, what in rows:
+        print(f"{name:<18} {value:>12}  {what}")
+    print(f"\n{'class':<20} {'chunks':>7} {'precision':>10} {'recall':>8} {'AP':>8}")
+    for c in scores["per_class"]:
+        numbers = [_number(c[k]) for k in ("precision", "recall", "average_precision")]
+        print(f"{c['label']:<20} {c['chunks']:>7} {numbers[0]:>10} {numbers[1]:>8} {numbers[2]:>8}")
+    wide = max(7, *(len(c) for c in found.classes)) + 1
+    print(f"\ntrue \\ said{'':<9} " + "".join(f"{c:>{wide}}" for c in found.classes))
+    for name, row in zip(found.classes, found.confusion, strict=True):
+        print(f"{name:<20} " + "".join(f"{n:>{wide}}" for n in row))
+    if n := scores["not_judged"]:
+        print(f"\n{n} chunks show no class that the run knows and are not judged.")
+    if n := about["too_short"]:
+        print(f"\n{n} videos are shorter than a chunk and are left out.")
+    if not about["held_out"]:
+        print("\nNot held out: the run was trained on recordings of this split.")
+
+
+def _frames(number: float) -> str:
+    return "-" if math.isnan(number) else f"{number:.1f} frames"
+
+
+def _share(number: float) -> str:
+    return "-" if math.isnan(number) else f"{number:.0%}"
+
+
+def _number(number: float) -> str:
+    return "-" if math.isnan(number) else f"{number:.3f}"
