@@ -7,7 +7,14 @@ from torchvision.transforms import InterpolationMode
 from workbench.config import ConfigError
 from workbench.data import colour, geometry
 from workbench.data.augment import NORMAL, AugmentConfig, apply, evaluate_view
-from workbench.data.draw import Appearance, Geometry, draw_appearance, draw_geometry, uniform
+from workbench.data.draw import (
+    Appearance,
+    Geometry,
+    descend,
+    draw_appearance,
+    draw_geometry,
+    uniform,
+)
 
 NOTHING = {"flip": 0, "jitter": 0, "gray": 0, "blur": 0, "crop": (1, 1), "aspect": (1, 1)}
 EVERYTHING = AugmentConfig(rotate=0.5, erase=0.5)
@@ -311,3 +318,37 @@ def test_settings_refuse_a_reversed_range():
     with pytest.raises(ConfigError, match=r"crop goes from 0\.9 to 0\.2"):
         AugmentConfig.parse({"crop": (0.9, 0.2)})
     assert all(f.description for f in AugmentConfig.model_fields.values())
+
+
+def test_small_crops_are_further_views_and_leave_the_full_one_alone():
+    clips, seeds = pictures(4, frames=2), np.arange(4)
+    plain, multi = AugmentConfig(), AugmentConfig(small=2, small_side=0.5)
+    assert torch.equal(plain.build(32)(clips, seeds), multi.build(32)(clips, seeds))
+    assert plain.build(32).small_crops(clips, seeds) == []
+    small = multi.build(32).small_crops(clips, seeds)
+    assert [x.shape for x in small] == [(4, 3, 2, 16, 16)] * 2
+    assert not torch.equal(*small)
+    alone = multi.build(32).small_crops(clips[2:3], seeds[2:3])  # whatever the batch
+    assert all(torch.equal(a[0], b[2]) for a, b in zip(alone, small, strict=True))
+
+
+def test_small_crops_see_their_share_of_the_picture():
+    ramp = torch.linspace(0, 255, 64).round().byte()
+    clips = ramp.expand(200, 1, 64, 64).unsqueeze(-1).expand(-1, -1, -1, -1, 3)  # left to right
+    nothing = {k: v for k, v in NOTHING.items() if k != "crop"}
+    config = AugmentConfig(**nothing, small=1, small_side=0.5, small_crop=(0.05, 0.14))
+    (small,) = config.build(64).small_crops(clips, np.arange(200))
+    spread = NORMAL["rgb"][1][0] * 255
+    x = small[:, 0, 0].mean(dim=1) * spread  # (B, 32) gray levels
+    share = ((x[:, -1] - x[:, 0]) / 255 * 32 / 31).square()
+    assert share.min() > 0.04 and share.max() < 0.15
+    assert share.max() - share.min() > 0.07
+    assert x[:, 0].std() > 30  # from anywhere
+
+
+def test_descending_seeds_are_a_function_of_seed_and_number():
+    seeds = np.array([0, 1, -5, 2**62])
+    children = np.stack([descend(seeds, n) for n in range(50)])
+    assert children.dtype == np.int64
+    assert len(np.unique(children)) == 200
+    assert np.array_equal(descend(seeds[2:], 7), children[7, 2:])

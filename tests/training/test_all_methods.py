@@ -21,7 +21,7 @@ from workbench.training.trainer import Trainer
 
 SMALL = {"queue": 16, "dim": 16, "momentum": 0.9, "prototypes": 8, "frozen": 0.05, "freeze": False}
 """Settings for eight clips of 16 pixels, for the methods that have them; see also `small`."""
-STEPS = 40
+STEPS = 24
 READS_LABELS = {"classify"}
 
 
@@ -71,9 +71,11 @@ def test_the_loss_falls_and_what_is_frozen_stays(method, sampler, source):
     trainer = Trainer(built, sampler, source, experiment.augment, experiment.train)
     frozen = [part for part in built.frozen()]
     before = [{k: v.clone() for k, v in part.state_dict().items()} for part in frozen]
-    losses = [report.loss for report in trainer]
-    # after the start, when a queue has filled with keys
-    assert np.mean(losses[-8:]) < np.mean(losses[4:12]) - 0.03
+    eight = next(trainer.loader.batches(sampler, 0))
+    built.train()
+    losses = [trainer.step(eight).loss for _ in range(STEPS)]
+    # a queue is full of keys, and no longer of random vectors, after the second step
+    assert np.mean(losses[-4:]) < np.mean(losses[2:6]) - 0.05
     for part, state in zip(frozen, before, strict=True):
         assert all(torch.equal(v, state[k]) for k, v in part.state_dict().items())
 

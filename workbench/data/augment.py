@@ -15,7 +15,14 @@ from torch import Tensor
 
 from workbench.config import Config
 from workbench.data import colour, geometry
-from workbench.data.draw import Appearance, Geometry, draw_appearance, draw_geometry, middle
+from workbench.data.draw import (
+    Appearance,
+    Geometry,
+    descend,
+    draw_appearance,
+    draw_geometry,
+    middle,
+)
 from workbench.data.video import Stream
 
 # Mean and spread of a pixel / 255 per channel. rgb: ImageNet's. diff: zero stays zero.
@@ -66,10 +73,16 @@ class AugmentConfig(Config):
     """Smallest and largest share of the picture that is painted over."""
     erase_aspect: tuple[Ratio, Ratio] = (0.3, 3.3)
     """Smallest and largest width / height of the box that is painted over."""
+    small: int = Field(0, ge=0, le=16)
+    """Small crops of each clip beside the whole view (multi-crop), for methods that take them."""
+    small_side: float = Field(0.43, gt=0, le=1)
+    """Side of a small crop as a share of the clip's: SwAV's 96 of 224 pixels."""
+    small_crop: tuple[Share, Share] = (0.05, 0.14)
+    """Smallest and largest share of the picture's area that a small crop keeps."""
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:
-        for name in ("crop", "aspect", "blur_sigma", "erase_area", "erase_aspect"):
+        for name in ("crop", "aspect", "blur_sigma", "erase_area", "erase_aspect", "small_crop"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} goes from {low} to {high}; give the smaller one first")
@@ -100,6 +113,17 @@ class Augment:
         where = draw_geometry(self.config, seeds, _sizes(clips))
         look = draw_appearance(self.config, seeds) if stream != "flow" else None
         return apply(clips, where, look, self.size, self.device, stream)
+
+    def small_crops(
+        self, clips: Sequence[np.ndarray] | Tensor, seeds: np.ndarray, stream: Stream = "rgb"
+    ) -> list[Tensor]:
+        """`small` further views of the clips, each (B, 3, T, s, s) with s the smaller side.
+
+        Drawn from seeds that descend from the clips' own, so that the full views stay the same.
+        """
+        config = self.config.model_copy(update={"crop": self.config.small_crop})
+        crop = config.build(max(1, round(self.config.small_side * self.size)), self.device)
+        return [crop(clips, descend(seeds, n), stream) for n in range(self.config.small)]
 
 
 def evaluate_view(

@@ -11,7 +11,7 @@ from torch import Tensor
 class Batch:
     """Views of B examples.
 
-    views: each (B, 3, T, H, W), normalised floats on the training device.
+    views: each (B, 3, T, H, W), normalised floats on the training device; small crops come last.
     group: (B,) int64; equal groups are never each other's negatives (siblings, cameras, clusters).
     label: (B, T) int64, -1 where unknown; only `Classify` reads it.
     """

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 GOLDEN = 0x9E3779B97F4A7C15  # SplitMix64's increment (Steele, Lea & Flood 2014, fig. 17)
 GEOMETRY, ERASING, APPEARANCE = 1, 2, 3  # streams: pixels of any kind share the first two
+CHILD = 1 << 20  # and far above the streams, the seeds that descend from a seed
 
 
 def uniform(seeds: np.ndarray, n: int, stream: int) -> np.ndarray:
@@ -21,6 +22,13 @@ def uniform(seeds: np.ndarray, n: int, stream: int) -> np.ndarray:
         steps = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(GOLDEN)
         bits = _mix(start[:, None] + steps)
     return (bits >> np.uint64(11)) * 2.0**-53
+
+
+def descend(seeds: np.ndarray, n: int) -> np.ndarray:
+    """(B,) int64 seeds of the n-th thing that hangs on each seed, such as a small crop."""
+    with np.errstate(over="ignore"):
+        child = _mix(np.asarray(seeds).astype(np.uint64) + np.uint64(CHILD + n) * np.uint64(GOLDEN))
+    return child.astype(np.int64)
 
 
 def _mix(z: np.ndarray) -> np.ndarray:

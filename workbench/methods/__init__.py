@@ -12,17 +12,19 @@ from workbench.methods.classify import ClassifyConfig
 from workbench.methods.moco import MoCoConfig
 from workbench.methods.simclr import SimCLRConfig
 from workbench.methods.simsiam import SimSiamConfig
+from workbench.methods.swav import SwAVConfig
 
 METHODS: dict[str, type[MethodSettings]] = {
     "moco": MoCoConfig,
     "simclr": SimCLRConfig,
     "byol": BYOLConfig,
     "simsiam": SimSiamConfig,
+    "swav": SwAVConfig,
     "classify": ClassifyConfig,
 }
 
 MethodConfig = Annotated[
-    MoCoConfig | SimCLRConfig | BYOLConfig | SimSiamConfig | ClassifyConfig,
+    MoCoConfig | SimCLRConfig | BYOLConfig | SimSiamConfig | SwAVConfig | ClassifyConfig,
     Field(discriminator="name"),
 ]
 """Settings of one method, told apart by `name`."""

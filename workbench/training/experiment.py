@@ -16,6 +16,7 @@ from workbench.data.video import ClipShape
 from workbench.methods import Method, MethodConfig
 from workbench.methods.moco import MoCoConfig
 from workbench.models import EncoderConfig
+from workbench.models.parts import start_from
 from workbench.models.tiny3d import Tiny3D
 from workbench.sampling import SameVideo, SamplerConfig
 from workbench.training.devices import DeviceName, PrecisionName
@@ -109,7 +110,8 @@ class Experiment(Config):
     train: TrainConfig = TrainConfig()
     """How long, how fast, on what."""
     init: str | None = None
-    """A run of the workspace whose encoder is the start; none: random."""
+    """A run of the workspace whose encoder is the start, or the start of the part that is the same
+    network (resnet18 into resnet18_gru); none: random."""
     teacher: str | None = None
     """A run of the workspace whose encoder, frozen, the method learns from."""
 
@@ -122,6 +124,13 @@ class Experiment(Config):
                 f"{self.method.name} takes {taken}. Change sampler (for same-video sampler.n: "
                 f"{taken}) or method"
             )
+        looks = {"augment": self.augment, "augment_second": self.augment_second}
+        for name, look in looks.items():
+            if look and look.small and not self.method.small_views:
+                raise ValueError(
+                    f"{name}.small asks for {look.small} small crops of each clip and method "
+                    f"{self.method.name} takes none. Set {name}.small to 0"
+                )
         self.method.check(self.train.batch)
         return self
 
@@ -134,7 +143,8 @@ class Experiment(Config):
         torch.manual_seed(self.train.seed)
         encoder = self.encoder.build()
         if self.init:
-            encoder.load_state_dict(_encoder(workspace, self.init).state_dict())
+            start = _encoder(workspace, self.init).state_dict()
+            start_from(encoder, start, f"init: the encoder of run {self.init!r}")
         if not self.teacher:
             return self.method.build(encoder)
         if "teacher" not in signature(self.method.build).parameters:

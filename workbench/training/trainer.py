@@ -130,14 +130,15 @@ class Trainer:
         )
 
     def batch(self, loaded: Loaded) -> Batch:
-        """The augmented views of loaded examples, on the training device."""
+        """The augmented views of loaded examples, then their small crops, on the device."""
         streams = [clip.stream for clip in loaded.examples[0].views]
-        views = []
+        views, small = [], []
         for v, (clips, stream) in enumerate(zip(loaded.pixels, streams, strict=True)):
             augment = self.augments[streams[:v].count(stream) > 0]
             views.append(augment(clips, loaded.seeds[:, v], stream))
+            small += augment.small_crops(clips, loaded.seeds[:, v], stream)
         group, label = torch.from_numpy(loaded.group), torch.from_numpy(loaded.label)
-        return Batch(tuple(views), group, label).to(self.fabric.device)
+        return Batch((*views, *small), group, label).to(self.fabric.device)
 
     def embed(self, hop: int | None = None) -> Embeddings:
         """Embeddings of the training videos by the method as it stands; for `Sampler.refresh`."""
