@@ -2,10 +2,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
 from workbench.clock import Clock
+from workbench.config import ConfigError
 from workbench.data.video import ClipShape, Video, VideoSource
 from workbench.sampling import SAMPLERS, OtherCamera, SameVideo
+from workbench.sampling.same_video import distance
 
 SHAPE = ClipShape(length=4, stride=2, size=16)  # covers 7 frames
 
@@ -98,3 +101,66 @@ def test_the_same_seed_draws_the_same(sampler):
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_the_table_agrees_with_the_names(name):
     assert SAMPLERS[name]().name == name
+
+
+# --- CVRL's distances
+
+
+def share_below(x, power):
+    """F of the paper: the share of distances up to x of the longest one."""
+    return -(x ** (power + 1)) / power + x * (power + 1) / power
+
+
+@pytest.mark.parametrize("power", [0.1, 0.5, 1, 2, 3.7, 100])
+def test_distances_are_the_inverse_of_the_papers_distribution(power):
+    u = np.linspace(0, 1, 1001)[:-1]
+    x = distance(u, power)
+    assert (x >= 0).all() and (x < 1).all() and (np.diff(x) > 0).all()
+    np.testing.assert_allclose(share_below(x, power), u, rtol=0, atol=1e-14 * (1 + 1 / power))
+    assert distance(0.25, power) == x[250]
+
+
+def test_the_linear_case_in_closed_form_is_the_root_that_is_searched_for():
+    u = np.linspace(0, 0.999, 500)
+    np.testing.assert_allclose(distance(u, 1), distance(u, 1 + 1e-12), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("power", [1, 2.5])
+def test_intervals_between_clips_follow_the_distribution(power):
+    data, rng = source(("a", "1", 16, 0)), np.random.default_rng(0)  # 10 places to start
+    sampler, n = SameVideo(decay=power), 1000
+    starts = np.array([[v.start for v in sampler.sample(data, 0, rng).views] for _ in range(n)])
+    assert starts.min() == 0 and starts.max() == 9
+    apart = np.abs(starts[:, 1] - starts[:, 0])
+    expected = n * np.diff(share_below(np.arange(11) / 10, power))
+    assert chisquare(np.bincount(apart, minlength=10), expected).pvalue > 0.01
+    later = (starts[:, 1] > starts[:, 0]).sum()  # either clip comes first
+    assert abs(later - (apart > 0).sum() / 2) < 2 * np.sqrt(n)
+
+
+def test_the_first_of_two_clips_may_start_wherever_the_second_one_fits():
+    data, rng = source(("a", "1", 16, 0)), np.random.default_rng(0)  # 10 places
+    starts = [
+        tuple(sorted(v.start for v in SameVideo(decay=1.0).sample(data, 0, rng).views))
+        for _ in range(6_000)
+    ]
+    pairs = Counter(starts)
+    three_apart = [pairs[first, first + 3] for first in range(7)]
+    assert chisquare(three_apart).pvalue > 0.01
+    assert (0, 9) in pairs
+
+
+def test_a_video_of_one_clip_gives_it_twice():
+    data, rng = source(("a", "1", 7, 0)), np.random.default_rng(0)
+    views = SameVideo(decay=1.0).sample(data, 0, rng).views
+    assert [v.start for v in views] == [0, 0]
+
+
+def test_decay_is_about_pairs():
+    with pytest.raises(ConfigError, match="n is 3"):
+        SameVideo.parse({"n": 3, "decay": 1})
+
+
+def test_without_decay_the_draws_are_those_of_before():
+    starts = [v.start for v in SameVideo().sample(FOUR, 0, np.random.default_rng(5)).views]
+    assert starts == np.random.default_rng(5).integers(0, 14, 2).tolist()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from workbench.data.video import VideoSource
 from workbench.sampling.base import Example, Sampler, long_enough
@@ -14,12 +14,25 @@ from workbench.sampling.base import Example, Sampler, long_enough
 class SameVideo(Sampler):
     """Clips that start anywhere in the same video, independently of each other.
 
-    The group is the recording: another camera saw the same action, so it is not a negative.
+    With `decay`, two clips of which short distances in time are likelier than long ones (CVRL,
+    Qian et al. 2021, section 3.2). The group is the recording: another camera saw the same action,
+    so it is not a negative.
     """
 
     name: Literal["same-video"] = "same-video"
     n: int = Field(2, ge=1, le=16)
     """Clips per example."""
+    decay: float | None = Field(None, ge=0.1, le=100)
+    """How the odds of a distance in time fall with the distance: with this power of its share of
+    the longest one, to zero. 1 as in CVRL is linear; none: both clips are anywhere."""
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        if self.decay is not None and self.n != 2:
+            raise ValueError(
+                f"decay is about two clips and n is {self.n}. Set n to 2, or decay to none"
+            )
+        return self
 
     @property
     def views(self) -> int:
@@ -32,6 +45,28 @@ class SameVideo(Sampler):
 
     def sample(self, source: VideoSource, i: int, rng: np.random.Generator) -> Example:
         """`n` clips of video i."""
-        starts = rng.integers(0, source.room(i) + 1, self.n)
+        places = source.room(i) + 1
+        if self.decay is None:
+            starts = rng.integers(0, places, self.n)
+        else:
+            apart = int(places * distance(rng.random(), self.decay))
+            first = rng.integers(places - apart)
+            starts = rng.permutation([first, first + apart])
         views = tuple(source.clip(i, int(start)) for start in starts)
         return Example(views, source.recording_index(i))
+
+
+def distance(u: np.ndarray | float, power: float) -> np.ndarray | float:
+    """Distances in [0, 1) whose density is (1 - x^power) (1 + power) / power, from uniform u.
+
+    Where CVRL's distribution F(x) = ((1 + power) x - x^(1 + power)) / power equals u in [0, 1), to
+    the precision of a float.
+    """
+    if power == 1:
+        return 1 - np.sqrt(1 - u)
+    low, high = np.zeros_like(u, dtype=float), np.ones_like(u, dtype=float)
+    for _ in range(53):  # halvings, the bits of a float
+        x = (low + high) / 2
+        below = ((1 + power) * x - x ** (1 + power)) / power <= u
+        low, high = np.where(below, x, low), np.where(below, high, x)
+    return low
