@@ -64,9 +64,8 @@ def distance(u: np.ndarray | float, power: float) -> np.ndarray | float:
     """
     if power == 1:
         return 1 - np.sqrt(1 - u)
-    low, high = np.zeros_like(u, dtype=float), np.ones_like(u, dtype=float)
-    for _ in range(53):  # halvings, the bits of a float
-        x = (low + high) / 2
-        below = ((1 + power) * x - x ** (1 + power)) / power <= u
-        low, high = np.where(below, x, low), np.where(below, high, x)
-    return low
+    x = 0 * u
+    for bit in range(1, 54):
+        more = x + 2.0**-bit
+        x = x + 2.0**-bit * (((1 + power) * more - more ** (1 + power)) / power <= u)
+    return x
