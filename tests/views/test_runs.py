@@ -60,11 +60,11 @@ def test_new_runs_keep_the_selection(page, workspace):
 
 def test_curves_are_overlaid(page):
     page.selected = ["first", "second"]
-    assert set(page.loss.series) == {"first", "second"}
-    assert len(page.loss.sources["second"].data["y"]) == 4
-    assert page.knn.sources["random network"].data["y"]
+    loss = page.compare.plots["loss"]
+    assert set(loss.series) == {"first", "second"}
+    assert len(loss.sources["second"].data["y"]) == 4
     page.selected = []
-    assert not page._plots.visible
+    assert not page.compare._view.visible
 
 
 def test_a_run_is_chosen_and_opened(page):

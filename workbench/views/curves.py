@@ -71,7 +71,8 @@ class CurvePlot(pn.viewable.Viewer):
 
     title says what to notice; unit is the label of the y axis. All curves are there from the start
     (a browser that is shown new glyphs in an old plot loses its legend); a `faint` one is drawn
-    thin and grey. `markers` draws every point too, for values that come seldom.
+    thin and grey. `markers` draws every point too, for values that come seldom. `floors`: every
+    curve has a level line of its own, dashed in its colour, that `floor` sets.
     """
 
     def __init__(
@@ -83,13 +84,15 @@ class CurvePlot(pn.viewable.Viewer):
         faint: Sequence[str] = (),
         levels: Mapping[str, str] | None = None,
         markers: bool = False,
+        floors: bool = False,
+        x: str = "step",
     ) -> None:
         super().__init__()
         self.figure = figure(
             height=230,
             sizing_mode="stretch_width",
             title=title,
-            x_axis_label="step",
+            x_axis_label=x,
             y_axis_label=unit,
             tools="pan,wheel_zoom,box_zoom,reset,save",
             active_drag=None,
@@ -102,10 +105,12 @@ class CurvePlot(pn.viewable.Viewer):
         self.series: dict[str, Series] = {}
         for name in (*faint, *curves):
             self._draw(name, name in faint, markers)
+            if floors:
+                style = {"line_dash": "dashed", "line_color": self._colour(name in faint)}
+                self._draw_level(floor_of(name), name, style | {"line_width": 1.5})
         for name, dash in (levels or {}).items():
-            self.sources[name] = source = ColumnDataSource({"x": [], "y": []})
             style = {"line_dash": dash, "line_color": GREY, "line_width": 2}
-            self.figure.line("x", "y", source=source, legend_label=name, **style)
+            self._draw_level(name, name, style)
         legend = self.figure.legend[0]
         legend.update(orientation="horizontal", padding=0, margin=0, click_policy="hide")
         self.figure.add_layout(legend, "below")
@@ -134,6 +139,10 @@ class CurvePlot(pn.viewable.Viewer):
             self.sources[name].data = {"x": [0, self._end], "y": [y, y]}
             self._show()
 
+    def floor(self, name: str, y: float) -> None:
+        """Draw the level line that belongs to a curve."""
+        self.level(floor_of(name), y)
+
     def clear(self) -> None:
         """Forget all points."""
         self._end = 1.0
@@ -149,7 +158,7 @@ class CurvePlot(pn.viewable.Viewer):
     def _draw(self, name: str, faint: bool, markers: bool) -> None:
         source = self.sources[name] = ColumnDataSource({"x": [], "y": []})
         self.series[name] = Series()
-        colour = GREY if faint else COLOURS[(len(self.series) - 1) % len(COLOURS)]
+        colour = self._colour(faint)
         line = self.figure.line(
             "x",
             "y",
@@ -162,10 +171,27 @@ class CurvePlot(pn.viewable.Viewer):
         if markers:
             line = self.figure.scatter("x", "y", source=source, size=7, color=colour)
         if not faint:
-            tips = [("", name), ("step", "@x{0}"), (self.figure.yaxis.axis_label, "@y{0.000}")]
+            tips = [
+                ("", name),
+                (self.figure.xaxis.axis_label, "@x{0.[0]}"),
+                (self.figure.yaxis.axis_label, "@y{0.000}"),
+            ]
             mode = "mouse" if markers else "vline"
             self.figure.add_tools(HoverTool(renderers=[line], tooltips=tips, mode=mode))
+
+    def _draw_level(self, name: str, legend: str, style: dict) -> None:
+        self.sources[name] = source = ColumnDataSource({"x": [], "y": []})
+        self.figure.line("x", "y", source=source, legend_label=legend, **style)
+
+    def _colour(self, faint: bool) -> str:
+        """The colour of the curve that was drawn last."""
+        return GREY if faint else COLOURS[(len(self.series) - 1) % len(COLOURS)]
 
     def __panel__(self) -> pn.viewable.Viewable:
         """The plot."""
         return self._pane
+
+
+def floor_of(name: str) -> str:
+    """What the level line that belongs to a curve is called among the sources."""
+    return f"{name} floor"

@@ -13,9 +13,8 @@ import panel_material_ui as pmui
 import param
 
 from workbench.training.jobs import Job
-from workbench.views.curves import CurvePlot, Smoother
+from workbench.views.compare import MOST, Comparison
 from workbench.views.run_list import RunList, Summary, bring_back, throw_away
-from workbench.views.tail import Tail
 from workbench.views.ticking import Task, Ticker
 from workbench.views.watch import RESUMABLE, STATES, duration, start
 from workbench.workspace import Workspace
@@ -36,7 +35,6 @@ COLUMNS = {  # what the table is called by -> its width in pixels
     "took": 80,
     "created": 140,
 }
-MOST = 6  # runs that can be told apart by colour in one plot
 
 
 class RunsPage(pn.viewable.Viewer):
@@ -55,7 +53,7 @@ class RunsPage(pn.viewable.Viewer):
         self.trashed: list[Path] = []
         self._ticker = Ticker(self.tick, lambda: self._view, period=1000)
         self._tasks: dict[str, Task] = {}
-        self._compared: dict[str, tuple[Tail, Smoother]] = {}
+        self.compare = Comparison(workspace)
         self._build()
         self.param.watch(lambda _: self._on_selected(), "selected")
         self.chosen = chosen
@@ -103,7 +101,6 @@ class RunsPage(pn.viewable.Viewer):
         self._trouble = pmui.Alert(
             severity="error", visible=False, sizing_mode="stretch_width", margin=4
         )
-        self._plots = pn.Column(visible=False, sizing_mode="stretch_width")
         self._empty = pmui.Alert(
             object="**No runs yet.** Start one on the Train page, or with "
             "`workbench train moco --data NAME`.",
@@ -124,7 +121,7 @@ class RunsPage(pn.viewable.Viewer):
             self._undo,
             self._trouble,
             self.table,
-            self._plots,
+            self.compare,
             sizing_mode="stretch_width",
         )
 
@@ -135,7 +132,7 @@ class RunsPage(pn.viewable.Viewer):
             self._collect()
             self._show(summaries)
             self._show_actions()
-            self._draw()
+            self.compare.tick()
 
     def _show(self, summaries: list[Summary]) -> None:
         """Bring the table up to date: cell by cell while it holds the same runs."""
@@ -165,7 +162,7 @@ class RunsPage(pn.viewable.Viewer):
         self.table.selection = [names.index(n) for n in self.selected if n in names]
         self._confirm(False)
         self._show_actions()
-        self._compare()
+        self.compare.names = list(self.selected)
 
     def _show_actions(self) -> None:
         states = [Job(self.workspace.runs / n).status() for n in self.selected]
@@ -186,39 +183,6 @@ class RunsPage(pn.viewable.Viewer):
             if len(states) > MOST
             else ""
         )
-
-    # ---- comparing
-
-    def _compare(self) -> None:
-        """Overlay the curves of the selected runs."""
-        self._compared = {
-            name: (Tail(self.workspace.runs / name / "metrics.jsonl"), Smoother())
-            for name in self.selected[:MOST]
-        }
-        if not self._compared:
-            self._plots.visible = False
-            return
-        names = list(self._compared)
-        self.loss = CurvePlot("Loss (smoothed): compare it within one method only", "loss", names)
-        self.knn = CurvePlot(
-            "kNN accuracy",
-            "accuracy",
-            names,
-            levels={"random network": "dashed"},
-            markers=True,
-        )
-        self._draw()  # before they are shown: a browser gets them whole
-        self._plots.objects = [pn.Row(self.loss, self.knn, sizing_mode="stretch_width")]
-        self._plots.visible = True
-
-    def _draw(self) -> None:
-        for name, (tail, smooth) in self._compared.items():
-            records = tail.records(0.004)
-            loss = [(r["step"], smooth(float(r["loss"]))) for r in records if r.get("loss")]
-            self.loss.add(name, loss)
-            self.knn.add(name, [(r["step"], r["knn"]) for r in records if "knn" in r])
-            if random := [r["knn_random"] for r in records if "knn_random" in r]:
-                self.knn.level("random network", random[-1])
 
     # ---- doing
 

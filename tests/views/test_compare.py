@@ -1,0 +1,102 @@
+import json
+
+import pytest
+
+from workbench.views.compare import MOST, Comparison
+from workbench.views.curves import floor_of
+from workbench.workspace import Workspace
+
+
+def line(step, seconds=True):
+    found = {"step": step, "epoch": step // 4, "loss": float(step)}
+    if step % 4 == 0:
+        found |= {"knn": step / 100, "knn_random": 0.5, "feature_rank": 3.0}
+    return found | ({"seconds": 2.0 * step} if seconds else {})
+
+
+def write(workspace, name, lines, mode="w"):
+    folder = workspace.runs / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "metrics.jsonl").open(mode) as file:
+        file.writelines(json.dumps(x) + "\n" for x in lines)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    workspace = Workspace(tmp_path)
+    write(workspace, "a", [line(k) for k in range(1, 9)])
+    write(workspace, "b", [line(k, seconds=False) for k in range(1, 13)])
+    return workspace
+
+
+@pytest.fixture
+def compare(workspace):
+    compare = Comparison(workspace)
+    compare.smoothing.param.update(value=0.0, value_throttled=0.0)
+    compare.names = ["a", "b"]
+    return compare
+
+
+def xy(compare, plot, name):
+    data = compare.plots[plot].sources[name].data
+    return list(data["x"]), list(data["y"])
+
+
+def test_every_run_is_a_curve_in_every_plot(compare):
+    assert xy(compare, "loss", "a") == (list(range(1, 9)), list(range(1, 9)))
+    assert xy(compare, "knn", "b") == ([4, 8, 12], [0.04, 0.08, 0.12])
+    assert xy(compare, "knn", floor_of("b"))[1] == [0.5, 0.5]
+    assert xy(compare, "feature_rank", "a") == ([4, 8], [3, 3])
+    assert not compare.plots["alignment"]._pane.visible  # nobody logged it
+
+
+def test_a_run_that_trains_is_followed(compare, workspace):
+    write(workspace, "a", [line(9)], "a")
+    compare.tick()
+    assert xy(compare, "loss", "a")[0] == list(range(1, 10))
+
+
+def test_a_run_that_begins_again_is_drawn_again(compare, workspace):
+    write(workspace, "a", [line(1)])
+    compare.tick()
+    assert xy(compare, "loss", "a")[0] == [1]
+    assert xy(compare, "loss", "b")[0] == list(range(1, 13))
+
+
+def test_epochs_have_parts(compare, workspace):
+    compare.axis.value = "epoch"
+    assert xy(compare, "loss", "a")[0] == [k / 4 for k in range(1, 9)]
+    assert compare.plots["loss"].figure.xaxis.axis_label == "epoch"
+    write(workspace, "c", [line(1)])
+    compare.names = ["a", "c"]
+    assert "first epoch: c" in compare._note.object
+    write(workspace, "c", [line(k) for k in range(2, 6)], "a")
+    compare.tick()
+    assert xy(compare, "loss", "c")[0] == [k / 4 for k in range(1, 6)]
+    assert "first epoch" not in compare._note.object
+
+
+def test_seconds_and_who_has_none(compare):
+    compare.axis.value = "seconds"
+    assert xy(compare, "loss", "a")[0] == [2.0 * k for k in range(1, 9)]
+    assert xy(compare, "loss", "b")[0] == []
+    assert "seconds of b" in compare._note.object
+
+
+def test_the_loss_is_smoothed(compare):
+    compare.smoothing.param.update(value=0.9, value_throttled=0.9)
+    y = xy(compare, "loss", "a")[1]
+    assert y[0] == pytest.approx(1) and 1 < y[-1] < 6
+    assert xy(compare, "knn", "a")[1] == [0.04, 0.08]
+
+
+def test_more_runs_than_colours(compare):
+    compare.names = [str(k) for k in range(MOST + 3)]
+    assert list(compare.plots["loss"].series) == [str(k) for k in range(MOST)]
+    assert f"first {MOST}" in compare._note.object
+
+
+def test_none(compare):
+    compare.names = []
+    compare.tick()
+    assert not compare._view.visible and not compare.plots
