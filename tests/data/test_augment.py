@@ -36,12 +36,13 @@ def where(box, angle=0.0, flip=False, erase=(0, 0, 0, 0)):
 
 
 def look(brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0, order=(0, 1, 2, 3), gray=False,
-         sigma=0.0):  # fmt: skip
+         sigma=0.0, solarise=False):  # fmt: skip
     return Appearance(
         np.array([[brightness, contrast, saturation, hue]]),
         np.array([order]),
         np.array([gray]),
         np.array([sigma]),
+        np.array([solarise]),
     )
 
 
@@ -155,6 +156,27 @@ def test_what_leaves_the_range_is_clipped_as_in_torchvision():
     assert (expected == 255).any()
     found = ours(clip, where((0, 0, 48, 48)), look(brightness=1.4))
     torch.testing.assert_close(found, expected, rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize("change", [{}, {"brightness": 1.4}, {"gray": True, "contrast": 0.5}])
+def test_solarise_comes_last(change):
+    clip = pictures()
+    before = ours(clip, where((0, 0, 48, 48)), look(**change))
+    expected = tv.solarize(before / 255, 0.5) * 255
+    found = ours(clip, where((0, 0, 48, 48)), look(**change, solarise=True))
+    clear = (before - 127.5).abs() > 0.01  # where rounding does not tell the brighter half
+    assert clear.float().mean() > 0.99 and (before > 127.5).any()
+    torch.testing.assert_close(found[clear], expected[clear], rtol=0, atol=0.02)
+
+
+def test_solarise_inverts_differences_too_and_only_the_clips_drawn():
+    clips = torch.zeros(400, 1, 16, 16, 3, dtype=torch.uint8)
+    x = AugmentConfig(**NOTHING, solarise=0.3).build(16)(clips + 250, np.arange(400), "diff")
+    found = x[:, 0, 0, 0, 0] * NORMAL["diff"][1][0] * 255
+    inverted = (found - 5).abs() < 0.01
+    assert ((found - 250).abs() < 0.01).logical_or(inverted).all()
+    assert abs(inverted.float().mean() - 0.3) < 0.07
+    assert not AugmentConfig(solarise=1).build(16)(clips, np.arange(400), "diff").any()
 
 
 def test_erase_paints_the_mean_colour_over_the_box():
@@ -301,6 +323,16 @@ def test_parameters_follow_the_settings():
     assert np.abs(app.factors[:, 3]).max() <= 0.1
     painted = geo.erase[:, 2] * geo.erase[:, 3]
     assert painted[painted > 0].min() > 0.019 and painted.max() < 0.34
+
+
+def test_the_draws_of_a_seed_stay_what_they_were():
+    """Recorded before solarisation was added: runs of then must resume with the same views."""
+    app = draw_appearance(AugmentConfig(blur=1), np.array([7, 8]))
+    assert app.factors[:, 0] == pytest.approx([1.368332692671, 1.0])
+    assert app.sigma == pytest.approx([1.759042174765, 0.255956212281])
+    more = draw_appearance(AugmentConfig(blur=1, solarise=0.5), np.array([7, 8]))
+    for name in ("factors", "order", "gray", "sigma"):
+        assert np.array_equal(getattr(app, name), getattr(more, name))
 
 
 def test_a_crop_that_never_fits_is_the_largest_allowed_one():

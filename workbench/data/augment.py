@@ -63,6 +63,8 @@ class AugmentConfig(Config):
     """How often the picture is blurred."""
     blur_sigma: tuple[Pixels, Pixels] = (0.1, 2.0)
     """Smallest and largest sigma of the blur, in pixels of the clip."""
+    solarise: float = Field(0.0, ge=0, le=1)
+    """How often what is brighter than half is inverted (BYOL, CVRL)."""
     rotate: float = Field(0.0, ge=0, le=1)
     """How often the picture is turned."""
     degrees: float = Field(10.0, ge=0, le=180)
@@ -191,6 +193,10 @@ def _recolour(x: Tensor, where: Geometry, look: Appearance | None, stream: Strea
     x = colour.mix(x, matrix / (255 * spread[:, None]), (offset / 255 - mean) / spread)
     for c, (m, s) in enumerate(zip(*NORMAL[stream], strict=True)):
         x[:, c].clamp_((0 - m) / s, (1 - m) / s)  # no darker than black, no brighter than white
+    inverted = np.flatnonzero(look.solarise)
+    if len(inverted):
+        black, white = -mean / spread, (1 - mean) / spread
+        x[inverted] = colour.solarise(x[inverted], black, white)
     return x
 
 

@@ -62,3 +62,9 @@ def flow_matrix(flip: Tensor, degrees: Tensor) -> Tensor:
 def mix(clips: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
     """M x + o of every pixel: (B, 3, T, S, S) with (B, 3, 3) and (B, 3)."""
     return torch.baddbmm(offset[:, :, None], matrix, clips.flatten(2)).view_as(clips)
+
+
+def solarise(clips: Tensor, black: Tensor, white: Tensor) -> Tensor:
+    """(B, 3, T, S, S) with the values of the brighter half of (3,) black ... white inverted."""
+    whole = (black + white)[:, None, None, None]
+    return torch.where(clips >= whole / 2, whole - clips, clips)

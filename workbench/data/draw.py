@@ -58,13 +58,15 @@ class Appearance:
 
     factors: (B, 4) of brightness, contrast, saturation (1 leaves it) and hue (turns, 0 leaves it);
     order: (B, 4) which of them comes first, second ...; gray: (B,) without colour;
-    sigma: (B,) of the blur in pixels of the output, 0 for none.
+    sigma: (B,) of the blur in pixels of the output, 0 for none; solarise: (B,) with what is bright
+    inverted.
     """
 
     factors: np.ndarray
     order: np.ndarray
     gray: np.ndarray
     sigma: np.ndarray
+    solarise: np.ndarray
 
 
 def draw_geometry(config: AugmentConfig, seeds: np.ndarray, sizes: np.ndarray) -> Geometry:
@@ -85,8 +87,8 @@ def draw_geometry(config: AugmentConfig, seeds: np.ndarray, sizes: np.ndarray) -
 
 
 def draw_appearance(config: AugmentConfig, seeds: np.ndarray) -> Appearance:
-    """Colour changes and blur."""
-    u = uniform(seeds, 12, APPEARANCE)
+    """Colour changes, blur and solarisation."""
+    u = uniform(seeds, 13, APPEARANCE)
     strength = np.array([config.brightness, config.contrast, config.saturation, config.hue])
     neutral = np.array([1.0, 1.0, 1.0, 0.0])
     factors = neutral + (2 * u[:, 1:5] - 1) * strength
@@ -96,6 +98,7 @@ def draw_appearance(config: AugmentConfig, seeds: np.ndarray) -> Appearance:
         order=np.argsort(u[:, 5:9], axis=1),
         gray=u[:, 9] < config.gray,
         sigma=np.where(u[:, 10] < config.blur, low + (high - low) * u[:, 11], 0.0),
+        solarise=u[:, 12] < config.solarise,
     )
 
 
