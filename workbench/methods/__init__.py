@@ -13,6 +13,7 @@ from workbench.methods.moco import MoCoConfig
 from workbench.methods.simclr import SimCLRConfig
 from workbench.methods.simsiam import SimSiamConfig
 from workbench.methods.swav import SwAVConfig
+from workbench.methods.videomoco import VideoMoCoConfig
 
 METHODS: dict[str, type[MethodSettings]] = {
     "moco": MoCoConfig,
@@ -20,11 +21,18 @@ METHODS: dict[str, type[MethodSettings]] = {
     "byol": BYOLConfig,
     "simsiam": SimSiamConfig,
     "swav": SwAVConfig,
+    "videomoco": VideoMoCoConfig,
     "classify": ClassifyConfig,
 }
 
 MethodConfig = Annotated[
-    MoCoConfig | SimCLRConfig | BYOLConfig | SimSiamConfig | SwAVConfig | ClassifyConfig,
+    MoCoConfig
+    | SimCLRConfig
+    | BYOLConfig
+    | SimSiamConfig
+    | SwAVConfig
+    | VideoMoCoConfig
+    | ClassifyConfig,
     Field(discriminator="name"),
 ]
 """Settings of one method, told apart by `name`."""

@@ -107,16 +107,20 @@ class MoCo(Projected):
     def forward(self, batch: Batch, clock: Clock) -> tuple[Tensor, dict[str, float]]:
         """The loss of view 0 as queries against view 1 as keys (Algorithm 1 of the paper)."""
         x_q, x_k = batch.views
-        q = self.project(x_q)  # (B, d)
+        return self.contrast(self.project(x_q), x_k, batch.group)
+
+    def contrast(self, q: Tensor, x_k: Tensor, group: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """The loss of (B, d) queries against the keys of (B, 3, T, H, W) clips and the queue.
+
+        In training the key encoder moves before it is used, and the queue afterwards.
+        """
         with torch.no_grad():
             if self.training:
                 self.update_key_encoder()
             k = self.encode_keys(x_k)  # (B, d)
 
-        # A copy: backward needs the queue as it was before this batch's keys went in.
-        queue = self.queue.clone()
-        keep = batch.group[:, None] != self.queue_group if self.mask_same_group else None
-        logits = info_nce_logits(q, k, queue, self.temperature, keep)  # (B, 1 + K)
+        keep = group[:, None] != self.queue_group if self.mask_same_group else None
+        logits = self.logits(q, k, keep)  # (B, 1 + K)
         loss = positive_first(logits)
         logs = _logs(logits.detach(), self.temperature, self._of_one_group(keep))
         alone = logs.pop("keys_of_one_group")
@@ -124,8 +128,13 @@ class MoCo(Projected):
             raise ValueError(NO_NEGATIVES)
 
         if self.training:
-            self.enqueue(gather(k), gather(batch.group))
+            self.enqueue(gather(k), gather(group))
         return loss, logs
+
+    def logits(self, q: Tensor, k: Tensor, keep: Tensor | None) -> Tensor:
+        """(B, 1 + K) of (B, d) queries and keys, the positive first; -inf where not `keep`."""
+        # A copy: backward needs the queue as it was before this batch's keys went in.
+        return info_nce_logits(q, k, self.queue.clone(), self.temperature, keep)
 
     def _of_one_group(self, keep: Tensor | None) -> Tensor:
         """Keys in the queue where these and the queries all are of one group, otherwise 0."""
@@ -151,11 +160,15 @@ class MoCo(Projected):
     @torch.no_grad()
     def enqueue(self, keys: Tensor, group: Tensor) -> None:
         """Write (N, d) keys and their (N,) groups over the oldest entries; any N."""
-        size = len(self.queue)
-        slots = (self.queue_next + torch.arange(len(keys), device=keys.device)) % size
+        size, slots = len(self.queue), self.slots(len(keys))
         self.queue[slots[-size:]] = keys[-size:].to(self.queue.dtype)
         self.queue_group[slots[-size:]] = group[-size:]
         self.queue_next.add_(len(keys)).remainder_(size)
+
+    def slots(self, n: int) -> Tensor:
+        """(n,) the slots of the queue that are written next, the oldest entries first."""
+        ahead = torch.arange(n, device=self.queue.device)
+        return (self.queue_next + ahead) % len(self.queue)
 
 
 def _logs(logits: Tensor, temperature: float, alone: Tensor) -> dict[str, float]:
