@@ -6,9 +6,15 @@ from collections.abc import Callable
 
 from workbench.data.augment import AugmentConfig
 from workbench.data.video import ClipShape
+from workbench.methods.byol import BYOLConfig
 from workbench.methods.moco import MoCoConfig
+from workbench.methods.simclr import SimCLRConfig
+from workbench.methods.simsiam import SimSiamConfig
+from workbench.models.resnet import ResNet18
+from workbench.models.slow import SlowR50
 from workbench.models.tiny3d import Tiny3D
 from workbench.models.video_nets import S3D
+from workbench.models.x3d import X3DXS
 from workbench.sampling import OtherCamera, SameVideo
 from workbench.training.experiment import DataConfig, Experiment, TrainConfig
 
@@ -63,8 +69,162 @@ def moco_v2(data: str) -> Experiment:
     )
 
 
+def simclr(data: str) -> Experiment:
+    """SimCLR (Chen et al. 2020): the paper's numbers, S3D on clips of a video.
+
+    Temperature 0.1, LARS without biases and norms, 0.3 for each 256 of a batch of 4096, decay 1e-6,
+    100 epochs of which 10 are warm-up (section 2.2, appendix B); colours change by up to 0.8, hue
+    by 0.2 (appendix A). Ours: clips as in `moco_v1`; a blur of the paper's sigmas in pixels of the
+    clip; the cosine starts with the run rather than after the warm-up.
+    """
+    return Experiment(
+        data=DataConfig(name=data, clip=ClipShape(length=32, stride=1, size=128)),
+        encoder=S3D(),
+        sampler=SameVideo(),
+        method=SimCLRConfig(mask_same_group=False),
+        augment=AugmentConfig(
+            crop=(0.08, 1.0), brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2
+        ),
+        train=TrainConfig(
+            epochs=100,
+            batch=4096,
+            optimizer="lars",
+            lr=0.3 * 4096 / 256,
+            weight_decay=1e-6,
+            spare_vectors=True,
+            warmup=0.1,
+        ),
+    )
+
+
+def byol(data: str) -> Experiment:
+    """BYOL (Grill et al. 2020): the paper's numbers, S3D on clips of a video.
+
+    LARS without biases and norms, 0.2 for each 256 of a batch of 4096, decay 1.5e-6, 1000 epochs of
+    which 10 are warm-up (section 3.3); one view always blurred, the other one in ten times and then
+    solarised two in ten (appendix B, table 6). Ours: as in `simclr`.
+    """
+    first = AugmentConfig(crop=(0.08, 1.0), saturation=0.2, blur=1.0)
+    return Experiment(
+        data=DataConfig(name=data, clip=ClipShape(length=32, stride=1, size=128)),
+        encoder=S3D(),
+        sampler=SameVideo(),
+        method=BYOLConfig(),
+        augment=first,
+        augment_second=first.model_copy(update={"blur": 0.1, "solarise": 0.2}),
+        train=TrainConfig(
+            epochs=1000,
+            batch=4096,
+            optimizer="lars",
+            lr=0.2 * 4096 / 256,
+            weight_decay=1.5e-6,
+            spare_vectors=True,
+            warmup=0.01,
+        ),
+    )
+
+
+def simsiam(data: str) -> Experiment:
+    """SimSiam (Chen & He 2021): the paper's numbers, S3D on clips of a video.
+
+    SGD, 0.05 for each 256 of a batch of 512, decay 1e-4, 100 epochs, MoCo v2's augmentation
+    (section 3). Ours: clips as in `moco_v1`; batch norm on one device sees the whole batch, as the
+    paper's does on eight.
+    """
+    return Experiment(
+        data=DataConfig(name=data, clip=ClipShape(length=32, stride=1, size=128)),
+        encoder=S3D(),
+        sampler=SameVideo(),
+        method=SimSiamConfig(),
+        train=TrainConfig(epochs=100, batch=512, lr=0.05 * 512 / 256, weight_decay=1e-4),
+    )
+
+
+def cvrl(data: str) -> Experiment:
+    """CVRL (Qian et al. 2021): SimCLR on two clips of a video that are rather close in time.
+
+    Numbers of the authors' code: R3D-50 on 16 frames at stride 2 of 224 pixels, a head of three
+    hidden layers, temperature 0.1, linear decay of the distance, SGD for 71,488 steps of 1024 of
+    which 1,787 are warm-up; the first view always blurred, the second one in ten times and
+    solarised two in ten. Its loss is the sum of the two directions' means, twice ours; learning
+    rate 0.64 and decay 5e-7 here take the same steps as its 0.32 and 1e-6 do there.
+    """
+    first = AugmentConfig(
+        crop=(0.3, 1.0),
+        aspect=(0.5, 2.0),
+        brightness=0.8,
+        contrast=0.8,
+        saturation=0.8,
+        hue=0.2,
+        blur=1.0,
+    )
+    return Experiment(
+        data=DataConfig(name=data, clip=ClipShape(length=16, stride=2, size=224)),
+        encoder=SlowR50(),
+        sampler=SameVideo(decay=1.0),
+        method=SimCLRConfig(layers=3, norm_last=False, mask_same_group=False),
+        augment=first,
+        augment_second=first.model_copy(update={"blur": 0.1, "solarise": 0.2}),
+        train=TrainConfig(
+            steps=71_488,
+            batch=1024,
+            lr=2 * 0.32,
+            weight_decay=1e-6 / 2,
+            spare_vectors=True,
+            warmup=1_787 / 71_488,
+        ),
+    )
+
+
+THESIS_LOOK = AugmentConfig(
+    crop=(0.24, 0.39), aspect=(1.0, 1.0), jitter=0.6, blur=0.0, rotate=0.3, erase=0.5
+)
+"""Augmentation of the thesis on multi-view hard positives: squares of 350 to 450 of the middle 500
+pixels, which of a whole picture of 1920 x 1080 is this share; here they may lie anywhere in it. The
+strengths of the jitter are not given: MoCo's are taken."""
+
+
+def thesis_frames(data: str) -> Experiment:
+    """Multi-view hard positives on single frames: MoCo v2, ResNet-18, 3000 steps of 210.
+
+    The same instant seen by another camera is the positive; other moments of the recording are
+    negatives. Hidden layer 2048, no shuffled batch norm. The frames are those of a ResNet-18 to
+    which a classifier adds a GRU. Not given in the thesis, so reconstructed: learning rate (that of
+    the paper, by batch), queue, jitter. Any method takes the place of MoCo.
+    """
+    return Experiment(
+        data=DataConfig(name=data, splits=("train",), clip=ClipShape(length=1, stride=1, size=224)),
+        encoder=ResNet18(),
+        sampler=OtherCamera(),
+        method=MoCoConfig(queue=2100, mask_same_group=False, bn_splits=1),
+        augment=THESIS_LOOK,
+        train=TrainConfig(steps=3000, batch=210, lr=0.03 * 210 / 256),
+    )
+
+
+def thesis_chunks(data: str) -> Experiment:
+    """Multi-view hard positives on chunks of 4 frames: MoCo v2, X3D-XS, 4500 steps of 40.
+
+    Otherwise as `thesis_frames`, with what is reconstructed there.
+    """
+    return Experiment(
+        data=DataConfig(name=data, splits=("train",), clip=ClipShape(length=4, stride=1, size=182)),
+        encoder=X3DXS(),
+        sampler=OtherCamera(),
+        method=MoCoConfig(queue=2000, mask_same_group=False, bn_splits=1),
+        augment=THESIS_LOOK,
+        train=TrainConfig(steps=4500, batch=40, lr=0.03 * 40 / 256),
+    )
+
+
 RECIPES: dict[str, Callable[[str], Experiment]] = {
     "judo-60s": judo_60s,
     "moco-v1": moco_v1,
     "moco-v2": moco_v2,
+    "simclr": simclr,
+    "byol": byol,
+    "simsiam": simsiam,
+    "cvrl": cvrl,
+    "thesis-frames": thesis_frames,
+    "thesis-chunks": thesis_chunks,
 }
