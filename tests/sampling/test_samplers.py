@@ -164,3 +164,17 @@ def test_decay_is_about_pairs():
 def test_without_decay_the_draws_are_those_of_before():
     starts = [v.start for v in SameVideo().sample(FOUR, 0, np.random.default_rng(5)).views]
     assert starts == np.random.default_rng(5).integers(0, 14, 2).tolist()
+
+
+def test_within_keeps_clips_near_and_reaches_every_distance():
+    rng = np.random.default_rng(0)
+    same = [SameVideo(within=0, n=3).sample(FOUR, 0, rng).views for _ in range(100)]
+    assert all(len({v.start for v in views}) == 1 for views in same)
+    assert {views[0].start for views in same} == set(range(14))
+    near = [SameVideo(within=2).sample(FOUR, 0, rng).views for _ in range(500)]
+    assert {b.start - a.start for a, b in near} == {-2, -1, 0, 1, 2}
+
+
+def test_within_and_decay_exclude_each_other():
+    with pytest.raises(ConfigError, match="decay and within"):
+        SameVideo.parse({"decay": 1, "within": 0})

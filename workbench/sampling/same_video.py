@@ -15,7 +15,7 @@ class SameVideo(Sampler):
     """Clips that start anywhere in the same video, independently of each other.
 
     With `decay`, two clips of which short distances in time are likelier than long ones (CVRL,
-    Qian et al. 2021, section 3.2). The group is the recording: another camera saw the same action,
+    Qian et al. 2021, section 3.2); with `within`, clips near each other. The group is the recording: another camera saw the same action,
     so it is not a negative.
     """
 
@@ -25,6 +25,9 @@ class SameVideo(Sampler):
     decay: float | None = Field(None, ge=0.1, le=100)
     """How the odds of a distance in time fall with the distance: with this power of its share of
     the longest one, to zero. 1 as in CVRL is linear; none: both clips are anywhere."""
+    within: int | None = Field(None, ge=0)
+    """Frames that the other clips start from the first at most; 0: the same window every time, as
+    the methods for pictures and VideoMoCo have it; none: anywhere."""
 
     @model_validator(mode="after")
     def _pairs(self) -> Self:
@@ -32,6 +35,8 @@ class SameVideo(Sampler):
             raise ValueError(
                 f"decay is about two clips and n is {self.n}. Set n to 2, or decay to none"
             )
+        if self.decay is not None and self.within is not None:
+            raise ValueError("decay and within both say how far apart clips are. Set one to none")
         return self
 
     @property
@@ -46,7 +51,11 @@ class SameVideo(Sampler):
     def sample(self, source: VideoSource, i: int, rng: np.random.Generator) -> Example:
         """`n` clips of video i."""
         places = source.room(i) + 1
-        if self.decay is None:
+        if self.within is not None:
+            first = rng.integers(places)
+            low, high = max(0, first - self.within), min(places, first + self.within + 1)
+            starts = [first, *rng.integers(low, high, self.n - 1)]
+        elif self.decay is None:
             starts = rng.integers(0, places, self.n)
         else:
             apart = int(places * distance(rng.random(), self.decay))
