@@ -389,3 +389,17 @@ def test_nothing_chosen(new_page, served, folder):
     loaded(page, 4)
     settled(page, 8)
     assert numbers(page) == [8] * 4
+
+
+@pytest.mark.parametrize("width", [1400, 820, 420])
+def test_a_long_name_leaves_the_videos_in_line(player, width):
+    player.set_viewport_size({"width": width, "height": 900})
+    name = player.locator(".tile .name").first
+    name.evaluate("node => { node.textContent = 'a camera of many words, '.repeat(4) }")
+    captions = player.locator(".tile .bar").evaluate_all(
+        "nodes => nodes.map(n => n.getBoundingClientRect()).map(r => [r.top, r.height])"
+    )
+    rows = {round(top) for top, _ in captions}
+    assert len({height for _, height in captions}) == 1
+    assert len(rows) == {1400: 1, 820: 1, 420: 2}[width]
+    assert name.get_attribute("title") == "constant"

@@ -98,11 +98,12 @@ const STYLE = `
 .player:focus-visible { outline: 2px solid var(--accent); outline-offset: 3px; }
 .player:fullscreen { background: #111; color: #eee; padding: 12px; justify-content: center;
   box-sizing: border-box; overflow: auto; }
-.tiles { display: grid; gap: 8px; align-items: start;
+.tiles { display: grid; gap: 8px;
   grid-template-columns: repeat(auto-fit, minmax(min(180px, 100%), 1fr)); }
 .tiles.one { grid-template-columns: minmax(0, 1fr); }
-.tile { margin: 0; min-width: 0; border: 1px solid var(--line); border-radius: 6px; overflow: hidden; }
-.screen { position: relative; background: #000; min-height: 72px; display: flex; }
+.tile { margin: 0; min-width: 0; container-type: inline-size; display: flex; flex-direction: column;
+  border: 1px solid var(--line); border-radius: 6px; overflow: hidden; }
+.screen { position: relative; background: #000; min-height: 72px; flex: 1; display: flex; align-items: center; }
 .screen video { display: block; width: 100%; max-height: 62vh; object-fit: contain; }
 .cover { position: absolute; inset: 0; display: none; flex-direction: column; gap: 2px;
   align-items: center; justify-content: safe center; text-align: center; padding: 8px;
@@ -110,9 +111,13 @@ const STYLE = `
 .cover.on { display: flex; }
 .cover strong { font-weight: 600; }
 .cover.wait { background: #1a1a1a99; }
-.bar { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 8px; padding: 4px 8px; }
-.bar .name { font-weight: 600; flex: 1 1 auto; overflow-wrap: anywhere; }
-.bar .count, .count { font-variant-numeric: tabular-nums; opacity: .85; white-space: nowrap; }
+.bar { display: grid; grid-template-columns: minmax(0, 1fr) auto; align-items: center;
+  gap: 2px 8px; padding: 4px 8px; }
+.bar .name { font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.bar .offset { grid-column: 1 / -1; justify-self: start; }
+@container (min-width: 300px) {
+  .bar { grid-template-columns: minmax(0, 1fr) auto auto; } .bar .offset { grid-column: auto; } }
+.count { font-variant-numeric: tabular-nums; opacity: .85; white-space: nowrap; }
 .offset { display: inline-flex; align-items: center; gap: 2px; white-space: nowrap; }
 .offset output { min-width: 2.6em; text-align: center; font-variant-numeric: tabular-nums; }
 .offset.changed output { color: var(--accent); font-weight: 700; }
@@ -172,7 +177,7 @@ class Camera {
       nudge(1, `Camera ${label}: show a later frame`))
     this.tile = make('figure', {class: 'tile'},
       make('div', {class: 'screen'}, this.video, this.cover),
-      make('figcaption', {class: 'bar'}, make('span', {class: 'name'}, label), this.count, this.offset))
+      make('figcaption', {class: 'bar'}, make('span', {class: 'name', title: label}, label), this.count, this.offset))
     if (this.failed) return this.say('No picture', note)
     this.say('Loading …', '', true)
     const v = this.video
