@@ -23,7 +23,6 @@ PARAMETERS = {
     "s3d": 7_910_048,
 }
 SMALLEST = {"s3d": 32, "c3d": 16}
-DEEP = ("slow_r50", "c3d", "r3d_18", "r2plus1d_18", "mc3_18", "resnet50")
 
 
 @pytest.fixture(scope="module", params=list(ENCODERS))
@@ -63,7 +62,9 @@ def test_pictures_need_not_be_square(encoder):
 
 def test_gradients_reach_every_weight(encoder):
     name, net = encoder
-    net.train()(clips_for(name, 2, 4)).square().sum().backward()
+    z = net.train()(clips_for(name, 2, 2))
+    assert z.isfinite().all() and z.abs().max() < 1e3
+    z.square().sum().backward()
     assert [k for k, p in net.named_parameters() if p.grad is None] == []
     assert next(net.parameters()).grad.abs().sum() > 0
     assert all(p.grad.isfinite().all() for p in net.parameters())
@@ -78,17 +79,6 @@ def test_eval_is_deterministic_and_sees_each_clip_alone(encoder):
         whole, again, alone = net(clips), net(clips), net(clips[1:])
     assert torch.equal(whole, again)
     torch.testing.assert_close(whole[1:], alone, rtol=1e-3, atol=1e-4)
-
-
-def test_features_are_finite_and_tell_clips_apart(encoder):
-    """Random weights keep the scale: deep nets neither explode nor give every clip the same."""
-    name, net = encoder
-    with torch.no_grad():
-        z = net.train()(clips_for(name, 4, 4)).mean(dim=1)
-    assert z.isfinite().all()
-    assert z.abs().max() < 1e3
-    assert (z - z.mean(0)).norm(dim=1).min() > 1e-3
-    net.eval()
 
 
 def test_same_seed_same_weights():
@@ -126,7 +116,8 @@ def test_encoder_settings_are_told_apart_by_name():
 
 @pytest.mark.parametrize(("name", "least"), [("s3d", 32), ("c3d", 16)])
 def test_pictures_that_are_too_small_are_refused_with_the_setting(name, least):
-    net = ENCODERS[name]().build()
+    with torch.device("meta"):
+        net = ENCODERS[name]().build()
     with pytest.raises(ValueError, match=rf"data\.clip\.size to at least {least}"):
         net(torch.randn(1, 3, 8, least - 1, least))
 

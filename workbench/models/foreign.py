@@ -67,8 +67,9 @@ def fill(net: nn.Module, state: Mapping[str, Tensor], what: str) -> Match:
     found = match(net, state)
     if found.share < LEAST:
         raise WeightsError(
-            f"{what} does not fit {type(net).__name__}: {len(found.taken)} of "
-            f"{len(net.state_dict())} tensors are found, {LEAST:.0%} are needed.\n{found.report()}"
+            f"{what} does not fit {type(net).__name__}: {found.share:.0%} of its parameter tensors "
+            f"are found, {LEAST:.0%} are needed.\n{found.report()}\n"
+            "Give weights of the same network, or none to start from random."
         )
     net.load_state_dict({n: state[f] for n, f in found.taken.items()}, strict=False)
     return found
@@ -78,10 +79,10 @@ def match(net: nn.Module, state: Mapping[str, Tensor]) -> Match:
     """Which foreign tensor is which of the network's.
 
     First by name, whatever prefix (`module.encoder_q.0.`, `backbone.`) either side puts before it:
-    the pair of prefixes under which most tensors agree in name and shape is taken. A network may
+    the pair of prefixes under which most names agree is taken, if half of them do. A network may
     say in `foreign_names` (pattern -> ours) how others call its parts. Then by the longest ending
-    of the name that one tensor of each side has. Only where no name says anything: by shape, if
-    both sides have equally many tensors of a kind and shape, in order.
+    of the name that one tensor of each side has. Only where no prefix was found: by shape, if both
+    sides have equally many tensors left of a kind and shape, in order.
     """
     ours = {k: tuple(v.shape) for k, v in net.state_dict().items()}
     theirs = {k: tuple(v.shape) for k, v in state.items()}
@@ -91,8 +92,9 @@ def match(net: nn.Module, state: Mapping[str, Tensor]) -> Match:
     taken, misfits = _by_prefix(ours, shapes)
     rest = [k for k in ours if k not in taken and k not in misfits]
     used = {*taken.values(), *misfits.values()}
+    named = bool(used)
     taken |= _by_ending(ours, shapes, rest, [k for k in shapes if k not in used])
-    by_shape = {} if taken or misfits else _by_shape(ours, shapes)
+    by_shape = {} if named else _by_shape(ours, shapes, taken)
     taken |= by_shape
 
     used = {*taken.values(), *misfits.values()}
@@ -124,21 +126,17 @@ def _by_prefix(ours: Shapes, theirs: Shapes) -> tuple[dict[str, str], dict[str, 
     for name in theirs:
         for prefix, rest in _splits(name):
             endings[rest].append((prefix, name))
-    votes = Counter(
-        (mine, prefix)
-        for name, shape in ours.items()
-        for mine, rest in _splits(name)
-        for prefix, other in endings[rest]
-        if shape and theirs[other] == shape
-    )
-    if not votes:
+    votes: Counter[tuple[str, str]] = Counter()
+    fitting: Counter[tuple[str, str]] = Counter()
+    for name, shape in ours.items():
+        for mine, rest in _splits(name):
+            for prefix, other in endings[rest]:
+                votes[mine, prefix] += 1
+                fitting[mine, prefix] += theirs[other] == shape
+    if max(votes.values(), default=0) < max(2, LEAST * min(len(ours), len(theirs))):
         return {}, {}
-    best = max(votes.values())
-    # with as many votes the shortest of ours, then what comes first in the file: the query
-    # encoder stands before the key encoder
-    mine, prefix = min((p for p in votes if votes[p] == best), key=lambda pair: len(pair[0]))
-    if best == 1 and len(ours) > 1:
-        return {}, {}
+    # of equals the first in the file: the query encoder stands before the key encoder
+    mine, prefix = max(votes, key=lambda pair: (votes[pair], fitting[pair], -len(pair[0])))
     pairs = {k: prefix + k[len(mine) :] for k in ours if k.startswith(mine)}
     pairs = {k: f for k, f in pairs.items() if f in theirs}
     fits = {k: f for k, f in pairs.items() if ours[k] == theirs[f]}
@@ -163,12 +161,16 @@ def _by_ending(ours: Shapes, theirs: Shapes, mine: list[str], others: list[str])
     return found
 
 
-def _by_shape(ours: Shapes, theirs: Shapes) -> dict[str, str]:
-    """Our name -> theirs, in order, for each kind (weight, bias, ...) and shape as often there."""
+def _by_shape(ours: Shapes, theirs: Shapes, taken: Mapping[str, str]) -> dict[str, str]:
+    """Our name -> theirs, in order, for each kind (weight, bias, ...) and shape as often there.
+
+    taken: what is matched already, and left out.
+    """
     groups: list[dict[tuple, list[str]]] = [defaultdict(list), defaultdict(list)]
-    for group, side in zip(groups, (ours, theirs), strict=True):
+    for group, side, gone in zip(groups, (ours, theirs), (taken, taken.values()), strict=True):
         for name, shape in side.items():
-            group[name.rpartition(".")[2], shape].append(name)
+            if name not in gone:
+                group[name.rpartition(".")[2], shape].append(name)
     first, second = groups
     return {
         a: b

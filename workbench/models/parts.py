@@ -81,12 +81,7 @@ def load_weights(net: nn.Module, weights: str, default: WeightsEnum | None, unus
     if _same(wanted, net.state_dict()):
         net.load_state_dict(wanted)
         return
-    try:
-        found = fill(net, wanted, f"encoder.weights={weights!r}")
-    except WeightsError as error:
-        raise WeightsError(
-            f"{error}\nGive a state dict of the same network, or set encoder.weights to 'none'."
-        ) from None
+    found = fill(net, wanted, f"encoder.weights={weights!r}")
     log.warning("weights of %s into %s:\n%s", weights, type(net).__name__, found.report())
 
 
