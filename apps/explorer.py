@@ -40,6 +40,13 @@ def similarity(s: Store):
     return with_embeddings(s, lambda: SimilarityView(s.embeddings, s.dataset, s.cursor))
 
 
+def health(s: Store):
+    """Whether the features of the run still tell clips apart."""
+    from workbench.views.health import page
+
+    return page(s)
+
+
 def train(s: Store):
     """Start a run and watch it learn."""
     from workbench.views.monitor import TrainPage
@@ -68,6 +75,7 @@ PAGES = [
     ("Clips", "grid_view", clips),
     ("Map", "scatter_plot", embedding_map),
     ("Similarity", "grid_on", similarity),
+    ("Health", "monitor_heart", health),
     ("Train", "model_training", train, True),
     ("Runs", "list_alt", runs, True),
 ]

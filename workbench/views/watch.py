@@ -15,6 +15,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
+from workbench.training.evaluate import ADVICE, collapse
 from workbench.training.jobs import Job, Status
 from workbench.training.run import Run
 from workbench.views.curves import CurvePlot, Smoother
@@ -33,6 +34,7 @@ STATES = {  # state -> (what it is called, colour of the badge)
     "interrupted": ("interrupted, resumable", "warning"),
 }
 RESUMABLE = ("stopped", "failed", "interrupted")
+HEALTH = ("collapsed", "feature_", "projected_")
 LOG_LINES = 200
 CURVES = {
     "display": "grid",
@@ -191,6 +193,8 @@ class RunWatch(pn.viewable.Viewer):
             for key, line in (("random", "random network"), ("chance", "chance")):
                 if (value := self.scores.get(f"{name}_{key}")) is not None:
                     plot.level(line, value)
+        judged = next((r for r in reversed(records) if "collapsed" in r), {})
+        self.scores |= {k: v for k, v in judged.items() if k.startswith(HEALTH)}
         self._last = records[-1]
 
     def _show(self, status: Status) -> None:
@@ -292,6 +296,8 @@ def start(folder: Path, experiment: Any = None) -> Run:
 
 def verdict(scores: dict[str, float]) -> tuple[str, str] | None:
     """What the scores say about learning, in a sentence, and how loud to say it."""
+    if scores.get("collapsed") and (why := collapse(scores)):
+        return f"**Collapsed**: {why}. {ADVICE}", "error"
     better, worse, parts = [], [], []
     if "knn" in scores and "knn_random" in scores:
         gain = scores["knn"] - max(scores["knn_random"], scores.get("knn_chance", 0.0))
