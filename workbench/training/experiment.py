@@ -44,7 +44,7 @@ class TrainConfig(Config):
     steps: int | None = Field(None, ge=1)
     """Steps of the optimizer, where the length is not to be given in epochs."""
     batch: int = Field(32, ge=2, le=65536)
-    """Examples per step."""
+    """Examples per step; batch norm and negatives need two."""
     clips_per_video: int = Field(1, ge=1, le=10000)
     """Examples that an epoch takes from each video."""
     optimizer: Literal["sgd", "adam", "adamw", "lars"] = "sgd"

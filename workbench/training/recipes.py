@@ -7,13 +7,16 @@ from collections.abc import Callable
 from workbench.data.augment import AugmentConfig
 from workbench.data.video import ClipShape
 from workbench.methods.byol import BYOLConfig
+from workbench.methods.classify import ClassifyConfig
 from workbench.methods.moco import MoCoConfig
 from workbench.methods.simclr import SimCLRConfig
 from workbench.methods.simsiam import SimSiamConfig
+from workbench.methods.swav import SwAVConfig
+from workbench.methods.videomoco import VideoMoCoConfig
 from workbench.models.resnet import ResNet18
 from workbench.models.slow import SlowR50
 from workbench.models.tiny3d import Tiny3D
-from workbench.models.video_nets import S3D
+from workbench.models.video_nets import R3D18, S3D
 from workbench.models.x3d import X3DXS
 from workbench.sampling import OtherCamera, SameVideo
 from workbench.training.experiment import DataConfig, Experiment, TrainConfig
@@ -176,6 +179,118 @@ def cvrl(data: str) -> Experiment:
     )
 
 
+def swav(data: str) -> Experiment:
+    """SwAV (Caron et al. 2020): the numbers of its small batches, S3D on clips of a video.
+
+    Two full and six small crops of 96 : 224 the side, three of each clip; 3000 prototypes, at rest
+    for 1 epoch of 200; a queue of 3840 from epoch 15; LARS on all weights, 0.6 falling to 0.0006
+    for a batch of 256, decay 1e-6, no warm-up (appendix A, and the code's settings for batch 256).
+    SimCLR's colours. Ours: clips as in `moco_v1`.
+    """
+    return Experiment(
+        data=DataConfig(name=data, clip=ClipShape(length=32, stride=1, size=128)),
+        encoder=S3D(),
+        sampler=SameVideo(),
+        method=SwAVConfig(prototypes=3000, queue=3840, frozen=1 / 200, queue_from=15 / 200),
+        augment=AugmentConfig(
+            crop=(0.14, 1.0),
+            brightness=0.8,
+            contrast=0.8,
+            saturation=0.8,
+            hue=0.2,
+            small=3,
+            small_crop=(0.05, 0.14),
+        ),
+        train=TrainConfig(
+            epochs=200, batch=256, optimizer="lars", lr=0.6, lr_end=0.0006, weight_decay=1e-6
+        ),
+    )
+
+
+def videomoco_1(data: str) -> Experiment:
+    """VideoMoCo (Pan et al. 2021), phase one: 100 epochs with fading keys, without the generator.
+
+    R3D-18 on 32 frames of 112 pixels, MoCo's numbers, decay 0.99999 (the paper's code, where the
+    learning rate first falls at epoch 120). Ours: a linear head, MoCo v2's augmentation, clips that
+    start anywhere in the video, where the code takes both views from one moment.
+    """
+    return Experiment(
+        data=DataConfig(name=data, clip=ClipShape(length=32, stride=1, size=112)),
+        encoder=R3D18(),
+        sampler=SameVideo(),
+        method=VideoMoCoConfig(mask_same_group=False, drop=0.0),
+        train=TrainConfig(epochs=100, batch=256, lr=0.03, schedule="constant", weight_decay=1e-4),
+    )
+
+
+def videomoco_2(data: str) -> Experiment:
+    """VideoMoCo, phase two: 100 epochs against the generator; `init` is the run of phase one.
+
+    The learning rate falls at epochs 120 and 160 of both phases. Ours: the encoder alone is taken
+    over, while the code goes on with queue and key encoder.
+    """
+    return videomoco_1(data).model_copy(
+        update={
+            "method": VideoMoCoConfig(mask_same_group=False),
+            "train": TrainConfig(
+                epochs=100,
+                batch=256,
+                lr=0.03,
+                schedule="steps",
+                drops=(0.2, 0.6),
+                weight_decay=1e-4,
+            ),
+        }
+    )
+
+
+LABELLED_LOOK = AugmentConfig(jitter=0.3, gray=0.0, blur=0.0)
+"""Augmentation under labels of CoCLR, CPR and ViCC."""
+
+
+def classify(data: str) -> Experiment:
+    """A linear probe as of CoCLR and ViCC, whose numbers these are; `init` is the run to judge.
+
+    The encoder is frozen with its batch norms; features of unit length, batch norm, linear layer;
+    SGD 0.1, decay 1e-3, 100 epochs with drops at 60 and 80. Encoder and clip have to be those of
+    the run.
+    """
+    return Experiment(
+        data=DataConfig(
+            name=data, splits=("train",), clip=ClipShape(length=32, stride=1, size=128)
+        ),
+        encoder=S3D(),
+        sampler=SameVideo(n=1),
+        method=ClassifyConfig(normalise=True),
+        augment=LABELLED_LOOK,
+        train=TrainConfig(
+            epochs=100, batch=32, lr=0.1, schedule="steps", drops=(0.6, 0.8), weight_decay=1e-3
+        ),
+    )
+
+
+def supervised(data: str) -> Experiment:
+    """All of the network learns from labels: CoCLR's numbers for it.
+
+    Adam 1e-3, decay 1e-3, dropout 0.9, 500 epochs with drops at 400 and 450. To fine-tune a run,
+    give it as `init` and set method.encoder_rate to 0.1.
+    """
+    return classify(data).model_copy(
+        update={
+            "method": ClassifyConfig(freeze=False, dropout=0.9),
+            "train": TrainConfig(
+                epochs=500,
+                batch=32,
+                optimizer="adam",
+                lr=1e-3,
+                schedule="steps",
+                drops=(0.8, 0.9),
+                weight_decay=1e-3,
+            ),
+        }
+    )
+
+
 THESIS_LOOK = AugmentConfig(
     crop=(0.24, 0.39), aspect=(1.0, 1.0), jitter=0.6, blur=0.0, rotate=0.3, erase=0.5
 )
@@ -225,6 +340,11 @@ RECIPES: dict[str, Callable[[str], Experiment]] = {
     "byol": byol,
     "simsiam": simsiam,
     "cvrl": cvrl,
+    "swav": swav,
+    "videomoco-1": videomoco_1,
+    "videomoco-2": videomoco_2,
+    "classify": classify,
+    "supervised": supervised,
     "thesis-frames": thesis_frames,
     "thesis-chunks": thesis_chunks,
 }
