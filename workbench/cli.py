@@ -294,6 +294,43 @@ def evaluate(
     print_scores(found)
 
 
+def study(
+    which: Positional[Literal["judo"]],
+    quick: bool = False,
+    seeds: int | None = None,
+    data: str | None = None,
+    workspace: WorkspacePath = None,
+) -> None:
+    """Train and compare what a paper compares, on a demo: a table, its findings and a report.
+
+    Can be stopped and repeated: a run that is finished is not trained again.
+
+    Args:
+        which: judo: pre-training for online detection of throws.
+        quick: The small network alone, short runs, one seed: minutes in place of hours.
+        seeds: How often everything is repeated; default: 3, quick: 1.
+        data: Name of the data set; default: judo-full, which is made where it is missing.
+        workspace: Where data set, runs, table and report lie.
+    """
+    from workbench.training.demo import make_judo
+    from workbench.training.studies import STUDIES
+    from workbench.training.study import conduct, load_scores, told
+    from workbench.views.report import write_report
+
+    place = _writable(find_workspace(workspace))
+    if data is None and "judo-full" not in place.data_names():
+        with _Bar("making the demo", "thousandths") as bar:
+            for step in make_judo(place, "full", 1, "judo-full"):
+                bar.show(step.done, step.total, step.message, step.eta)
+    plan = STUDIES[which](data or "judo-full", quick, seeds)
+    place.data_folder(plan.data)
+    with _Bar("studying", "step") as bar:
+        for step in conduct(plan, place):
+            bar.show(step.done, step.total, step.message, step.eta)
+    print(told(plan, load_scores(plan, place)))
+    print(f"report: {write_report(plan, place)}")
+
+
 def export(
     run: Positional[RunName],
     folder: Annotated[Positional[Path], arg(metavar="FOLDER")],
@@ -547,6 +584,7 @@ COMMANDS = {
     "embed": embed,
     "detect": detect,
     "evaluate": evaluate,
+    "study": study,
     "export": export,
     "runs": runs,
 }

@@ -124,7 +124,8 @@ class MoCo(Projected):
         loss = positive_first(logits)
         logs = _logs(logits.detach(), self.temperature, self._of_one_group(keep))
         alone = logs.pop("keys_of_one_group")
-        if not logs["share_of_queue_used"] or (alone and alone + len(q) >= NO_COINCIDENCE):
+        nobody = keep is not None and not keep.any()
+        if nobody or (alone and alone + len(q) >= NO_COINCIDENCE):
             raise ValueError(NO_NEGATIVES)
 
         if self.training:

@@ -1,0 +1,133 @@
+import math
+
+import pandas as pd
+import pytest
+
+from tests.training.boxes import make_experiment
+from tests.views.box_workspace import box_workspace
+from workbench.training.run import Run
+from workbench.training.studies import judo
+from workbench.training.study import Cell, Finding, Stage, Study, conduct, load_scores, table, told
+
+
+def stage(name, steps=3, **changes):
+    experiment = make_experiment(steps=steps, evaluations=0)
+    return Stage(name, experiment.model_copy(update=changes))
+
+
+def study(*cells):
+    """Scores a cell with the step at which its last run stands."""
+
+    def score(cell, workspace):
+        run = Run(workspace.runs / cell.stages[-1].name)
+        return {"steps": float(run.metrics()["step"].max())}
+
+    def found(scores):
+        return [Finding("Runs end.", bool((scores["steps"] > 0).all()), "they do")]
+
+    return Study("tiny", "Tiny", "boxes", cells, {"steps": "steps"}, ("steps",), score, found)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return box_workspace(tmp_path)
+
+
+def test_a_study_is_trained_scored_and_not_trained_again(workspace):
+    shared, second = stage("first"), stage("second", init="first")
+    plan = study(Cell("a", "x", 0, (shared,)), Cell("b", "x", 0, (shared, second)))
+    steps = list(conduct(plan, workspace))
+    assert [s.done for s in steps] == sorted(s.done for s in steps)
+    assert (steps[-1].done, steps[-1].total) == (6, 6)  # the shared run counts once
+    assert load_scores(plan, workspace)["steps"].tolist() == [3, 3]
+    files = [workspace.runs / name / "metrics.jsonl" for name in ("first", "second")]
+    written = [f.stat().st_mtime_ns for f in files]
+    assert [s.done for s in conduct(plan, workspace)] == [6]
+    assert [f.stat().st_mtime_ns for f in files] == written
+    assert "**repeats**: they do" in told(plan, load_scores(plan, workspace))
+
+
+def test_a_stopped_study_goes_on_where_it_was(workspace):
+    plan = study(Cell("a", "x", 0, (stage("one"),)), Cell("b", "x", 0, (stage("two"),)))
+    pulled = conduct(plan, workspace)
+    for step in pulled:
+        if step.done == 4:  # in the middle of the second run
+            break
+    pulled.close()
+    assert len(load_scores(plan, workspace)) == 1
+    assert [s.done for s in conduct(plan, workspace)] == [5, 6, 6]
+    assert len(load_scores(plan, workspace)) == 2
+
+
+def test_a_run_that_diverges_is_a_result(workspace):
+    wild = make_experiment(steps=3, evaluations=0, lr=100.0, optimizer="sgd")
+    wild = wild.model_copy(update={"train": wild.train.model_copy(update={"lr": 1e38})})
+    plan = study(
+        Cell("wild", "x", 0, (Stage("wild", wild), stage("probe", init="wild"))),
+        Cell("calm", "x", 0, (stage("calm"),)),
+    )
+    last = list(conduct(plan, workspace))[-1]
+    scores = load_scores(plan, workspace).set_index("row")
+    assert "diverged" in scores.loc["wild", "failed"]
+    assert math.isnan(scores.loc["wild", "steps"])
+    assert scores.loc["calm", "steps"] == 3
+    assert last.done == last.total
+
+
+def test_other_settings_under_the_same_name_are_refused(workspace):
+    list(conduct(study(Cell("a", "x", 0, (stage("one"),))), workspace))
+    with pytest.raises(ValueError, match="other settings"):
+        list(conduct(study(Cell("a", "x", 0, (stage("one", 4),))), workspace))
+
+
+def test_the_table_has_mean_and_deviation_over_seeds_in_the_order_of_the_study():
+    rows = [("b", "x", 0, 1.0), ("a", "x", 0, 5.0), ("b", "x", 1, 3.0), ("a", "x", 1, math.nan)]
+    scores = pd.DataFrame(rows, columns=["row", "column", "seed", "v"])
+    found = table(scores, ["v"])
+    assert list(found.index) == [("b", "x"), ("a", "x")]
+    assert found[("v", "mean")].tolist() == [2.0, 5.0]
+    assert found[("v", "std")].tolist() == [1.0, 0.0]
+    assert found[("seeds", "")].tolist() == [2, 2]
+
+
+def planted(**accuracy):
+    """Scores of the judo study with nothing but the accuracies given per method (same, other)."""
+    rows = [
+        ("random encoder, frozen", judo.NONE, 0.4),
+        ("supervised", judo.NONE, 0.9),
+        ("MoCo v2, 3 x longer", judo.OTHER, 0.7),
+    ]
+    for name, (same, other) in accuracy.items():
+        rows += [
+            (name.replace("_", " "), judo.SAME, same),
+            (name.replace("_", " "), judo.OTHER, other),
+        ]
+    table = pd.DataFrame(rows, columns=["row", "column", "accuracy"])
+    rest = {"loss": table["accuracy"], "boundary": 1 - table["accuracy"], "spread": 1.0, "seed": 0}
+    return table.assign(**rest)
+
+
+def test_the_claims_of_the_judo_study_follow_planted_scores():
+    found = judo.findings(planted(MoCo_v2=(0.5, 0.6), SimCLR=(0.5, 0.4), BYOL=(0.5, 0.6)))
+    verdicts = {f.claim.split()[0] + " " + f.claim.split()[1]: f.repeats for f in found}
+    assert verdicts["Positives from"] and verdicts["They help"] and verdicts["Longer pre-training"]
+    assert not verdicts["BYOL collapses"] and not verdicts["The best"]
+    worse = judo.findings(planted(MoCo_v2=(0.6, 0.5), BYOL=(0.6, 0.5)))
+    assert not worse[0].repeats and not worse[2].repeats
+    assert "MoCo v2 0.600 -> 0.500" in worse[0].measured
+
+
+def test_the_judo_study_plans_every_method_with_and_without_other_cameras():
+    plan = judo.judo_study("data", quick=True)
+    rows = {(c.row, c.column) for c in plan.cells}
+    for name in ("MoCo v2", "SimCLR", "BYOL", "SimSiam", "SwAV", "VideoMoCo"):
+        assert {(name, judo.SAME), (name, judo.OTHER)} <= rows
+    assert {("CVRL", judo.SAME), ("supervised", judo.NONE)} <= rows
+    names = [s.name for c in plan.cells for s in c.stages]
+    assert len(names) == len(set(names))
+    for cell in plan.cells:
+        for before, after in zip(cell.stages, cell.stages[1:], strict=False):
+            assert after.experiment.init == before.name
+    whole = judo.judo_study("data", seeds=2)
+    assert {c.seed for c in whole.cells} == {0, 1}
+    assert any("X3D" in c.row for c in whole.cells) and any("GRU" in c.row for c in whole.cells)

@@ -1,0 +1,318 @@
+"""The thesis's study on the judo demo: which pre-training helps to detect throws as they happen.
+
+Every method pre-trains an encoder on the training recordings without labels, with views of one
+video and with views of two cameras; a linear classifier on the frozen encoder then detects throws
+in the test recordings, chunk by chunk. All methods get the same steps, batch, optimizer and
+augmentation, none is tuned by itself: so differences are the methods' own, and none is at its best.
+What differs from the thesis: a demo that is drawn, frame differences in place of RGB (whose
+background a short run learns instead of the motion), one optimizer, far fewer steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from workbench.analysis.health import SAME as SAME_EVERYWHERE
+from workbench.data.augment import AugmentConfig
+from workbench.data.manifest import DataSet
+from workbench.data.video import ClipShape
+from workbench.methods import MethodSettings
+from workbench.methods.byol import BYOLConfig
+from workbench.methods.classify import ClassifyConfig
+from workbench.methods.moco import MoCoConfig
+from workbench.methods.simclr import SimCLRConfig
+from workbench.methods.simsiam import SimSiamConfig
+from workbench.methods.swav import SwAVConfig
+from workbench.methods.videomoco import VideoMoCoConfig
+from workbench.models import EncoderConfig
+from workbench.models.resnet import ResNet18
+from workbench.models.resnet_gru import ResNet18GRU
+from workbench.models.tiny3d import Tiny3D
+from workbench.models.x3d import X3DXS
+from workbench.sampling import OtherCamera, SameVideo, Sampler
+from workbench.training.evaluate_detection import evaluate_detection
+from workbench.training.experiment import DataConfig, Experiment, TrainConfig
+from workbench.training.run import Run
+from workbench.training.study import Cell, Finding, Scores, Stage, Study
+from workbench.workspace import Workspace
+
+SAME, OTHER, NONE = "same clip", "other camera", "no pre-training"
+SCORES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "frame_map": "frame mAP",
+    "latency": "latency, frames",
+    "boundary": "background/action errors",
+    "loss": "last loss",
+    "spread": "feature deviation",
+}
+"""Of test chunks the share of right ones, the mean recall, the share that confuses background and
+action; mAP per frame; frames from an action's start to its first right chunk; of the pre-training
+the mean loss of the last ten steps, and the deviation of its features, 1 healthy, 0 collapsed."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a study does."""
+
+    seeds: int
+    pretrain: int
+    """Steps of pre-training."""
+    probe: int
+    """Steps of the classifier."""
+    supervised: int
+    """Steps of the encoder that is trained with labels."""
+    batch: int
+    big: bool
+    """Whether the backbones of the thesis take part; otherwise tiny3d alone."""
+
+
+QUICK = Size(seeds=1, pretrain=60, probe=60, supervised=120, batch=32, big=False)
+FULL = Size(seeds=3, pretrain=400, probe=200, supervised=400, batch=32, big=True)
+
+SMALL = Tiny3D()
+CHUNK = ClipShape(length=8, stride=1, size=48, stream="diff")
+LOOK = AugmentConfig(crop=(0.5, 1.0), hue=0.0, saturation=0.0, gray=0.0, blur=0.2)
+METHODS: dict[str, MethodSettings] = {
+    "MoCo v2": MoCoConfig(momentum=0.99, queue=512, hidden=128, dim=64),
+    "SimCLR": SimCLRConfig(hidden=128, dim=64),
+    "BYOL": BYOLConfig(momentum=0.99, hidden=256, dim=64),
+    "SimSiam": SimSiamConfig(dim=256, bottleneck=64),
+    "SwAV": SwAVConfig(),
+}
+"""The papers' settings but for what a run of minutes on 140 recordings needs smaller."""
+
+
+def judo_study(data: str, quick: bool = False, seeds: int | None = None) -> Study:
+    """The study on a judo data set of the workspace, best the full one."""
+    size = QUICK if quick else FULL
+    size = replace(size, seeds=seeds or size.seeds)
+    name = f"judo-{'quick' if quick else 'full'}"
+    cells = [cell for seed in range(size.seeds) for cell in _Grid(name, data, size, seed).cells()]
+    title = "Pre-training for online detection of judo throws"
+    higher = ("accuracy", "balanced_accuracy", "frame_map")
+    return Study(name, title, data, tuple(cells), SCORES, higher, score, findings)
+
+
+class _Grid:
+    """The cells of one seed."""
+
+    def __init__(self, study: str, data: str, size: Size, seed: int) -> None:
+        self.study, self.data, self.size, self.seed = study, data, size, seed
+
+    def cells(self) -> list[Cell]:
+        """In the order of the table."""
+        found = [
+            self._cell("random encoder, frozen", NONE, self._probe(None)),
+            self._cell("supervised", NONE, self._supervised()),
+        ]
+        for row, method in METHODS.items():
+            found += [self._pretrained(row, c, method, s) for c, s in _samplers().items()]
+        found += [self._videomoco(column, sampler) for column, sampler in _samplers().items()]
+        simclr, moco = METHODS["SimCLR"], METHODS["MoCo v2"]
+        thesis = moco.model_copy(update={"mask_same_group": False})
+        found += [
+            self._pretrained("CVRL", SAME, simclr, SameVideo(decay=1.0)),
+            self._pretrained("MoCo v2, own recording negative", OTHER, thesis, OtherCamera()),
+            self._pretrained("MoCo v2, 3 x longer", OTHER, moco, OtherCamera(), longer=3),
+        ]
+        for width in (32, 512):
+            head = moco.model_copy(update={"hidden": width})
+            found.append(self._pretrained(f"MoCo v2, head {width}", OTHER, head, OtherCamera()))
+        if self.size.big:
+            found += self._backbones(moco)
+        return found
+
+    def _backbones(self, moco: MethodSettings) -> list[Cell]:
+        """The thesis's two: a 2-D network on single frames, a GRU learned on top; and X3D-XS."""
+        found = []
+        for column, sampler in _samplers().items():
+            frames = self._pretraining("resnet18", column, moco, sampler, 1, ResNet18(), 1)
+            chunks = self._pretraining("x3d_xs", column, moco, sampler, 1, X3DXS(), 4)
+            for row, stage, encoder, length in (
+                ("MoCo v2, ResNet-18 + GRU", frames, ResNet18GRU(), 8),
+                ("MoCo v2, X3D-XS", chunks, X3DXS(), 4),
+            ):
+                probe = self._probe(stage, encoder, length)
+                found.append(Cell(row, column, self.seed, (stage, probe)))
+        return found
+
+    def _cell(self, row: str, column: str, *stages: Stage) -> Cell:
+        return Cell(row, column, self.seed, stages)
+
+    def _pretrained(
+        self, row: str, column: str, method: MethodSettings, sampler: Sampler, longer: float = 1
+    ) -> Cell:
+        stage = self._pretraining(row, column, method, sampler, longer)
+        return self._cell(row, column, stage, self._probe(stage))
+
+    def _videomoco(self, column: str, sampler: Sampler) -> Cell:
+        """Its two phases, each half of the steps: fading keys, then the generator as well."""
+        method = VideoMoCoConfig(momentum=0.99, queue=512, hidden=128, dim=64, temperature=0.2)
+        first, second = (
+            self._pretraining(
+                f"VideoMoCo {phase}", column, method.model_copy(update={"drop": drop}), sampler, 0.5
+            )
+            for phase, drop in ((1, 0.0), (2, 0.25))
+        )
+        second = replace(
+            second, experiment=second.experiment.model_copy(update={"init": first.name})
+        )
+        return self._cell("VideoMoCo", column, first, second, self._probe(second))
+
+    def _pretraining(
+        self,
+        row: str,
+        column: str,
+        method: MethodSettings,
+        sampler: Sampler,
+        longer: float = 1,
+        encoder: EncoderConfig = SMALL,
+        length: int = 8,
+    ) -> Stage:
+        steps = round(longer * self.size.pretrain)
+        train = self._train(steps, optimizer="adam", lr=1e-3, evaluations=2)
+        return self._stage(
+            f"{row} {column}", method=method, sampler=sampler, encoder=encoder, train=train,
+            data=self._clips(length),
+        )  # fmt: skip
+
+    def _probe(
+        self, start: Stage | None, encoder: EncoderConfig | None = None, length: int = 8
+    ) -> Stage:
+        """A classifier on a frozen encoder: the thesis's SGD, dropped at 3/8 and 3/4."""
+        train = self._train(
+            self.size.probe, optimizer="sgd", lr=0.05, schedule="steps", drops=(0.375, 0.75)
+        )
+        words = start.name.removeprefix(self.study).rpartition("-")[0] if start else "random"
+        return self._stage(
+            f"{words} probe",
+            method=ClassifyConfig(freeze=True),
+            sampler=SameVideo(n=1),
+            encoder=encoder or (start.experiment.encoder if start else SMALL),
+            train=train,
+            data=self._clips(length),
+            init=start.name if start else None,
+        )
+
+    def _supervised(self) -> Stage:
+        train = self._train(self.size.supervised, optimizer="adam", lr=1e-3)
+        return self._stage(
+            "supervised", method=ClassifyConfig(freeze=False), sampler=SameVideo(n=1),
+            encoder=SMALL, train=train, data=self._clips(8),
+        )  # fmt: skip
+
+    def _stage(self, words: str, **settings: object) -> Stage:
+        slug = "-".join("".join(c if c.isalnum() else " " for c in words.lower()).split())
+        return Stage(f"{self.study}-{slug}-{self.seed}", Experiment(augment=LOOK, **settings))
+
+    def _clips(self, length: int) -> DataConfig:
+        clip = CHUNK.model_copy(update={"length": length})
+        return DataConfig(name=self.data, splits=("train",), clip=clip)
+
+    def _train(self, steps: int, **settings: object) -> TrainConfig:
+        return TrainConfig(
+            steps=steps, batch=self.size.batch, seed=self.seed, **{"evaluations": 0, **settings}
+        )
+
+
+def _samplers() -> dict[str, Sampler]:
+    return {SAME: SameVideo(within=0), OTHER: OtherCamera()}
+
+
+def score(cell: Cell, workspace: Workspace) -> Scores:
+    """How the classifier detects in the test recordings, and how its pre-training ended."""
+    run = Run(workspace.runs / cell.stages[-1].name)
+    data = DataSet(workspace.data_folder(cell.stages[-1].experiment.data.name))
+    found = evaluate_detection(run, data, "test")
+    errors, chunks = found.scores["errors"], found.scores["chunks"]
+    scores = {
+        "accuracy": found.scores["accuracy"],
+        "balanced_accuracy": found.scores["balanced_accuracy"],
+        "frame_map": found.scores["frame_map"],
+        "latency": found.scores["latency"]["mean"],
+        "boundary": (errors["missed"] + errors["invented"]) / chunks,
+    }
+    if len(cell.stages) > 1:
+        curve = Run(workspace.runs / cell.stages[-2].name).metrics()
+        scores["loss"] = float(curve["loss"].dropna().tail(10).mean())
+        scores["spread"] = float(curve["feature_std"].dropna().iloc[-1])
+    return scores
+
+
+def findings(scores: pd.DataFrame) -> list[Finding]:
+    """What the table says about the thesis's claims, from means over seeds.
+
+    A claim repeats where it holds for most methods; with one seed a difference may be chance.
+    """
+    mean = scores.groupby(["row", "column"], sort=False).mean(numeric_only=True)
+    pairs = mean.unstack("column").dropna(subset=[("accuracy", SAME), ("accuracy", OTHER)])
+    random = mean.loc[("random encoder, frozen", NONE)]
+    best = mean.drop(index=[("supervised", NONE)])["accuracy"]
+    return [
+        _compared(
+            "Positives from another camera raise the accuracy (thesis: MoCo v2 and SimSiam gain, "
+            "SimCLR loses).",
+            pairs["accuracy"],
+            larger=True,
+        ),
+        _compared(
+            "They raise the loss, being harder to bring together.", pairs["loss"], larger=True
+        ),
+        _compared(
+            "They help at the boundary: fewer chunks confuse background and throw.",
+            pairs["boundary"],
+            larger=False,
+        ),
+        _collapse(mean),
+        Finding(
+            "Contrastive pre-training beats the encoder it started from.",
+            bool((best.drop(index=[random.name]) > random["accuracy"]).mean() > 0.5),
+            f"random encoder {random['accuracy']:.3f}; "
+            + ", ".join(f"{r} ({c}) {v:.3f}" for (r, c), v in best.items() if c != NONE),
+        ),
+        Finding(
+            "The best pre-training beats training with labels from scratch.",
+            bool(best.max() > mean.loc[("supervised", NONE), "accuracy"]),
+            f"{', '.join(best.idxmax())} {best.max():.3f}, "
+            f"supervised {mean.loc[('supervised', NONE), 'accuracy']:.3f}",
+        ),
+        _longer(mean),
+    ]
+
+
+def _compared(claim: str, pairs: pd.DataFrame, larger: bool) -> Finding:
+    """Same video against other camera, method by method."""
+    difference = pairs[OTHER] - pairs[SAME]
+    holds = (difference > 0) if larger else (difference < 0)
+    each = ", ".join(
+        f"{row} {pairs.loc[row, SAME]:.3f} -> {pairs.loc[row, OTHER]:.3f}" for row in pairs.index
+    )
+    return Finding(claim, bool(holds.mean() > 0.5), f"{holds.sum()} of {len(holds)}: {each}")
+
+
+def _collapse(mean: pd.DataFrame) -> Finding:
+    spread = mean["spread"].dropna()
+    others = spread.drop(index="BYOL", level="row", errors="ignore")
+    byol = spread.xs("BYOL", level="row") if "BYOL" in spread.index.get_level_values(0) else None
+    claim = "BYOL collapses (thesis: it diverged with ResNet-18 at batch 210)."
+    if byol is None or byol.empty:
+        return Finding(claim, None, "BYOL was not measured")
+    figures = ", ".join(f"{column} {v:.3f}" for column, v in byol.items())
+    return Finding(
+        claim,
+        bool((byol < SAME_EVERYWHERE).any()),
+        f"deviation of its features, 1 is healthy, below {SAME_EVERYWHERE} collapsed: {figures}; "
+        f"the others {others.min():.3f} to {others.max():.3f}",
+    )
+
+
+def _longer(mean: pd.DataFrame) -> Finding:
+    short, long = (mean.loc[(row, OTHER), "accuracy"] for row in ("MoCo v2", "MoCo v2, 3 x longer"))
+    return Finding(
+        "Longer pre-training helps (thesis: + 2.39 points).",
+        bool(long > short),
+        f"MoCo v2 {short:.3f}, 3 times as long {long:.3f}",
+    )

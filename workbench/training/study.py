@@ -1,0 +1,180 @@
+"""A study: a grid of runs in a workspace that can be stopped and resumed, and the table they make.
+
+A cell of the grid is one or more runs trained one after the other (pre-training, then a classifier
+on top of it), of which the last is scored. Runs are ordinary runs, so the explorer shows them; what
+is finished is never trained again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from workbench.training.atomic import replacing
+from workbench.training.experiment import Experiment
+from workbench.training.run import Run
+from workbench.training.train import train
+from workbench.training.trainer import DivergenceError
+from workbench.workspace import Workspace
+
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of a study."""
+
+    name: str
+    experiment: Experiment
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimizer, which studies count their work in."""
+        if self.experiment.train.steps is None:
+            raise ValueError(f"stage {self.name} has no train.steps; a study plans in steps.")
+        return self.experiment.train.steps
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one line of the table is made of, at one seed: `stages` in order, the last is scored."""
+
+    row: str
+    column: str
+    seed: int
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the measured table says about a claim: repeats, or does not, in words with figures."""
+
+    claim: str
+    repeats: bool | None
+    measured: str
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        return {True: "repeats", False: "does not repeat", None: "not measured"}[self.repeats]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A grid of runs on a data set, what scores a cell, and the claims it is to test.
+
+    scores: the columns of the table, each with its heading; higher: those where more is better.
+    """
+
+    name: str
+    title: str
+    data: str
+    cells: tuple[Cell, ...]
+    scores: dict[str, str]
+    higher: tuple[str, ...]
+    score: Callable[[Cell, Workspace], Scores]
+    findings: Callable[[pd.DataFrame], list[Finding]]
+
+    def folder(self, workspace: Workspace) -> Path:
+        """Where the table and the report go."""
+        return workspace.root / "studies" / self.name
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is: in steps, with the seconds left at the pace so far."""
+
+    done: int
+    total: int
+    message: str
+    eta: float | None
+
+
+def conduct(study: Study, workspace: Workspace) -> Iterator[Progress]:
+    """Train and score what is missing, and write `scores.csv`; to stop, stop pulling.
+
+    A run that diverges is a result: its cell has no scores and says so in column `failed`.
+    """
+    stages = {stage.name: stage for cell in study.cells for stage in cell.stages}
+    finished = {name for name, stage in stages.items() if _finished(workspace, stage)}
+    total = sum(stage.steps for stage in stages.values())
+    done = sum(stages[name].steps for name in finished)
+    start, first = time.monotonic(), done
+    lines = []
+    for number, cell in enumerate(study.cells, 1):
+        what = f"{number}/{len(study.cells)} {cell.row}, {cell.column}, seed {cell.seed}"
+        failed = ""
+        for stage in cell.stages:
+            if stage.name in finished or failed:
+                continue
+            before = done
+            try:
+                for report in train(stage.experiment, workspace.runs / stage.name):
+                    done = before + report.clock.step
+                    pace = (time.monotonic() - start) / max(1, done - first)
+                    message = f"{what}: {stage.name}, loss {report.loss:.3f}"
+                    yield Progress(done, total, message, pace * (total - done))
+                finished.add(stage.name)
+            except DivergenceError as error:
+                failed = str(error).partition("\n")[0]
+            done = before + stage.steps
+        about = {"row": cell.row, "column": cell.column, "seed": cell.seed, "failed": failed}
+        lines.append(about | ({} if failed else study.score(cell, workspace)))
+        _write(pd.DataFrame(lines), study.folder(workspace) / "scores.csv")
+    yield Progress(total, total, "done", 0.0)
+
+
+def load_scores(study: Study, workspace: Workspace) -> pd.DataFrame:
+    """One row per cell that has been scored: row, column, seed, failed and the scores."""
+    path = study.folder(workspace) / "scores.csv"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there yet: workbench study {study.name}")
+    return pd.read_csv(path, converters={"failed": str})
+
+
+def table(scores: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Mean and standard deviation over seeds: columns (score, mean | std), and `seeds`.
+
+    One row per (row, column) in the order of the study; std is 0 where there is one seed.
+    """
+    order = scores[["row", "column"]].drop_duplicates()
+    grouped = scores.groupby(["row", "column"], sort=False)
+    found = pd.concat(
+        {n: grouped[n].agg(mean="mean", std=lambda v: v.std(ddof=0)) for n in names}, axis=1
+    )
+    found[("seeds", "")] = grouped["seed"].nunique()
+    return found.loc[list(order.itertuples(index=False, name=None))]
+
+
+def told(study: Study, scores: pd.DataFrame) -> str:
+    """The table and the findings in Markdown, which a terminal shows well enough."""
+    found = table(scores, list(study.scores))
+    lines = [
+        ["", "positives", *study.scores.values(), "seeds"],
+        ["---", "---", *["---:" for _ in study.scores], "---:"],
+    ]
+    for (row, column), values in found.iterrows():
+        pairs = [(values[(name, "mean")], values[(name, "std")]) for name in study.scores]
+        texts = ["-" if mean != mean else f"{mean:.3f} ± {std:.3f}" for mean, std in pairs]
+        lines.append([row, column, *texts, str(int(values[("seeds", "")]))])
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    claims = [f"- {f.claim} **{f.verdict}**: {f.measured}" for f in study.findings(scores)]
+    return "\n".join([text, "", *claims])
+
+
+def _finished(workspace: Workspace, stage: Stage) -> bool:
+    """Whether the run is there, with these settings and trained to its end."""
+    run = Run(workspace.runs / stage.name)
+    if run.status().state != "finished":
+        return False
+    return stage.experiment.knowing(getattr(run.config.method, "classes", ())) == run.config
+
+
+def _write(lines: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        lines.to_csv(temporary, index=False)

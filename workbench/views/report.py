@@ -1,0 +1,169 @@
+"""A study as one HTML file that needs no server and no network: table, findings, curves."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from bokeh.embed import file_html
+from bokeh.layouts import column, gridplot
+from bokeh.models import ColumnDataSource, Div, HoverTool, Legend
+from bokeh.palettes import Category20_20
+from bokeh.plotting import figure
+from bokeh.resources import INLINE
+
+from workbench.training.atomic import replacing
+from workbench.training.evaluate_detection import find_detections, load_detection
+from workbench.training.run import Run
+from workbench.training.study import Cell, Finding, Study, load_scores, table
+from workbench.workspace import Workspace
+
+SMOOTH = 0.1
+"""Share of a run that a point of its loss curve is the mean of."""
+STYLE = """<style>
+table.study {border-collapse: collapse; font-variant-numeric: tabular-nums}
+table.study th, table.study td {padding: 3px 10px; border-bottom: 1px solid #ddd; text-align: right}
+table.study th {border-bottom: 2px solid #888}
+table.study td.name {text-align: left}
+table.study td.best {font-weight: 600}
+dl.findings dt {font-weight: 600; margin-top: 10px}
+</style>"""
+
+
+def write_report(study: Study, workspace: Workspace) -> Path:
+    """Write `report.html` beside the scores of a study, whole or in part; the file's path."""
+    from workbench.data.manifest import DataSet
+
+    scores = load_scores(study, workspace)
+    done = set(scores[["row", "column", "seed"]].itertuples(index=False, name=None))
+    cells = [c for c in study.cells if (c.row, c.column, c.seed) in done]
+    dataset = DataSet(workspace.data_folder(study.data))
+    parts = [
+        Div(text=f"{STYLE}<h1>{escape(study.title)}</h1>{_about(study, scores, dataset)}"),
+        Div(text="<h2>Table</h2>" + table_html(study, scores)),
+        Div(text="<h2>Findings</h2>" + _findings_html(study.findings(scores))),
+        Div(text="<h2>Along pre-training</h2>"),
+        _curves(cells, workspace),
+        Div(text="<h2>Confusion in the test recordings</h2><p>Rows: the truth. Seeds added.</p>"),
+        _confusions(cells, workspace, dataset),
+    ]
+    path = study.folder(workspace) / "report.html"
+    with replacing(path) as temporary:
+        temporary.write_text(file_html(column(*parts), INLINE, study.title))
+    return path
+
+
+def table_html(study: Study, scores: pd.DataFrame) -> str:
+    """Mean +- standard deviation over seeds of each score; the best of a column is bold."""
+    found = table(scores, list(study.scores))
+    head = "".join(f"<th>{escape(words)}</th>" for words in study.scores.values())
+    lines = []
+    for (row, where), values in found.iterrows():
+        cells = [f"<td class='name'>{escape(t)}</td>" for t in (row, where)]
+        for name in study.scores:
+            mean, std = values[(name, "mean")], values[(name, "std")]
+            best = name in study.higher and mean == found[(name, "mean")].max()
+            text = "-" if np.isnan(mean) else f"{mean:.3f} ± {std:.3f}"
+            cells.append(f"<td{' class=best' * bool(best)}>{text}</td>")
+        lines.append(f"<tr>{''.join(cells)}<td>{int(values[('seeds', '')])}</td></tr>")
+    return (
+        f"<table class='study'><tr><th></th><th>positives</th>{head}<th>seeds</th></tr>"
+        f"{''.join(lines)}</table>"
+    )
+
+
+def _about(study: Study, scores: pd.DataFrame, dataset: object) -> str:
+    failed = scores[scores["failed"] != ""]
+    words = [
+        f"Data set {escape(study.data)}: {len(dataset.recordings)} recordings. "
+        f"{len(scores)} of {len(study.cells)} cells measured."
+    ]
+    words += [f"Failed: {escape(f'{r.row}, {r.column}: {r.failed}')}" for r in failed.itertuples()]
+    return "".join(f"<p>{w}</p>" for w in words)
+
+
+def _findings_html(findings: list[Finding]) -> str:
+    lines = [
+        f"<dt>{escape(f.claim)}</dt><dd><b>{f.verdict}</b>: {escape(f.measured)}</dd>"
+        for f in findings
+    ]
+    return f"<dl class='findings'>{''.join(lines)}</dl>"
+
+
+def _curves(cells: list[Cell], workspace: Workspace) -> object:
+    """Loss and kNN of every pre-training at its first seed, on a click of the legend hidden."""
+    stages = {
+        f"{cell.row}, {cell.column}": cell.stages[-2].name
+        for cell in reversed(cells)
+        if len(cell.stages) > 1
+    }
+    plots = []
+    for key, title in (("loss", "loss"), ("knn", "kNN accuracy of held-out windows")):
+        plot = figure(
+            width=860,
+            height=420,
+            title=title,
+            x_axis_label="step",
+            tools="pan,wheel_zoom,reset,save",
+        )
+        lines = []
+        for k, (label, name) in enumerate(reversed(stages.items())):
+            curve = Run(workspace.runs / name).metrics()
+            if key not in curve:
+                continue
+            curve = curve[["step", key]].dropna()
+            if key == "loss":
+                span = max(1, round(SMOOTH * len(curve)))
+                curve[key] = curve[key].rolling(span, min_periods=1).mean()
+            names = [label] * len(curve)
+            data = ColumnDataSource({"x": curve["step"], "y": curve[key], "run": names})
+            style = {"color": Category20_20[k % 20], "line_width": 2, "alpha": 0.9}
+            lines.append((label, [plot.line("x", "y", source=data, **style)]))
+        plot.add_tools(HoverTool(tooltips=[("", "@run"), ("step", "@x"), (key, "@y{0.000}")]))
+        if lines:
+            legend = Legend(items=lines, click_policy="hide", label_text_font_size="8pt")
+            plot.add_layout(legend, "right")
+        plots.append(plot)
+    return column(*plots)
+
+
+def _confusions(cells: list[Cell], workspace: Workspace, dataset: object) -> object:
+    """One small matrix per line of the table, its colours the share of a true class."""
+    counts: dict[tuple[str, str], np.ndarray] = {}
+    classes: tuple[str, ...] = ()
+    for cell in cells:
+        folders = find_detections(Run(workspace.runs / cell.stages[-1].name), dataset)
+        if folders:
+            found = load_detection(folders[0])
+            classes = found.classes
+            before = counts.get((cell.row, cell.column), 0)
+            counts[(cell.row, cell.column)] = before + found.confusion
+    plots = []
+    for (row, where), matrix in counts.items():
+        share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+        plot = figure(
+            width=300, height=300, title=f"{row}, {where}", tools="save",
+            x_range=list(classes), y_range=list(reversed(classes)),
+        )  # fmt: skip
+        i, j = np.indices(matrix.shape).reshape(2, -1)
+        cells_data = ColumnDataSource({
+            "truth": [classes[k] for k in i], "said": [classes[k] for k in j],
+            "n": matrix[i, j], "share": share[i, j], "text": [str(n) for n in matrix[i, j]],
+            "ink": ["white" if s > 0.5 else "#333" for s in share[i, j]],
+        })  # fmt: skip
+        plot.rect(
+            "said", "truth", 1, 1, source=cells_data, color="#0072b2", alpha="share",
+        )  # fmt: skip
+        plot.text(
+            "said", "truth", "text", source=cells_data, text_align="center",
+            text_baseline="middle", text_font_size="8pt", text_color="ink",
+        )  # fmt: skip
+        plot.xaxis.major_label_orientation = 0.9
+        plot.title.text_font_size = "8pt"
+        plot.grid.visible = False
+        tips = [("true", "@truth"), ("said", "@said"), ("chunks", "@n"), ("share", "@share{0%}")]
+        plot.add_tools(HoverTool(tooltips=tips))
+        plots.append(plot)
+    return gridplot(plots, ncols=4, toolbar_location=None) if plots else Div(text="None yet.")
