@@ -40,6 +40,17 @@ def similarity(s: Store):
     return with_embeddings(s, lambda: SimilarityView(s.embeddings, s.dataset, s.cursor))
 
 
+def detection(s: Store):
+    """What a classifier says of every chunk, as someone watching live has it."""
+
+    def build():
+        from workbench.views.detection_page import DetectionPage
+
+        return DetectionPage(s, lambda: s.watch(s.watched))
+
+    return with_dataset(s, build)
+
+
 def health(s: Store):
     """Whether the features of the run still tell clips apart."""
     from workbench.views.health import page
@@ -75,6 +86,7 @@ PAGES = [
     ("Clips", "grid_view", clips),
     ("Map", "scatter_plot", embedding_map),
     ("Similarity", "grid_on", similarity),
+    ("Detection", "visibility", detection),
     ("Health", "monitor_heart", health),
     ("Train", "model_training", train, True),
     ("Runs", "list_alt", runs, True),

@@ -69,6 +69,27 @@ def embed_and_map(folder: Path, run_folder: str, data_folder: str, *kinds: str) 
     tell.finished(str(found))
 
 
+def detect(folder: Path, run_folder: str, data_folder: str, split: str) -> None:
+    """Judge a classifier by a split of a data set, chunk by chunk; `folder` is the job's."""
+    from workbench.data.manifest import DataSet
+    from workbench.training.evaluate_detection import evaluate_detection
+    from workbench.training.run import Run
+
+    tell = progress(folder)
+
+    def watching(done: int, total: int) -> None:
+        tell.update(done, total, f"watched {done} of {total} chunks")
+        if tell.should_stop:
+            raise KeyboardInterrupt
+
+    try:
+        evaluate_detection(Run(run_folder), DataSet(data_folder), split, progress=watching)
+    except KeyboardInterrupt:
+        tell.stopped("stopped")
+        raise
+    tell.finished()
+
+
 def make_demo(folder: Path, workspace: str) -> None:
     """Make the judo demo in a workspace; `folder` is the job's."""
     from workbench.training.demo import make_judo
@@ -83,7 +104,7 @@ def make_demo(folder: Path, workspace: str) -> None:
     tell.finished("the demo is ready")
 
 
-COMMANDS = {"train": train_run, "embed": embed_and_map, "demo": make_demo}
+COMMANDS = {"train": train_run, "embed": embed_and_map, "detect": detect, "demo": make_demo}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -67,6 +67,7 @@ class Player(pn.viewable.Viewer):
         self._shown = False
         self._load()
         self.cursor.param.watch(self._follow, ["recording", "frame"])
+        self.cursor.param.watch(self._repeat, "loop", onlychanged=False)
         self.param.watch(self._reload, "dataset")
         self.sync.param.watch(self._lead, "frame")
         self.sync.on_msg(self._save)
@@ -150,7 +151,15 @@ class Player(pn.viewable.Viewer):
         if any(e.name == "recording" for e in events):
             self._load()
         elif self.cursor.source != self.name:
+            first, last = self.sync.loop or (0, self.cursor.frame)
+            if not first <= self.cursor.frame <= last:  # somebody leaves what is played again
+                self.sync.loop = []
             self.sync.frame = self.cursor.frame
+
+    def _repeat(self, event: param.parameterized.Event) -> None:
+        """Play what was asked for, over and over."""
+        self.sync.param.update(loop=list(event.new), frame=self.cursor.frame)
+        self.sync.playing = bool(event.new)
 
     def _lead(self, event: param.parameterized.Event) -> None:
         if event.new != self.cursor.frame:

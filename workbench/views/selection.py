@@ -22,11 +22,17 @@ class Cursor(param.Parameterized):
     recording = param.String(default="")
     frame = param.Integer(default=0, bounds=(0, None))
     source = param.String(default="", doc="Which view moved it; it ignores its own echo.")
+    loop = param.List(default=[], doc="[first, last] frame that was asked to be played over again.")
 
     def move(self, frame: int, source: str, recording: str | None = None) -> None:
         """Go to a frame (of another recording, if named), in one event."""
         here = self.recording if recording is None else recording
         self.param.update(recording=here, frame=max(0, int(frame)), source=source)
+
+    def play(self, first: int, last: int, source: str, recording: str | None = None) -> None:
+        """Go to frame `first` (of another recording, if named), and play to `last` in a loop."""
+        self.move(first, source, recording)
+        self.param.update(loop=[int(first), int(last)])
 
 
 class Hover(param.Parameterized):
