@@ -152,3 +152,19 @@ def test_too_many_views_are_refused_before_training(method):
                 "train": {"batch": 8},
             }
         )
+
+
+def test_small_crops_are_the_last_views_and_the_others_stay_the_same(source):
+    plain = make("swav", SAMPLERS["same-video"]())
+    look = plain.augment.model_copy(update={"small": 2, "small_side": 0.5})
+    trainers = [
+        Trainer(plain.build(), plain.sampler, source, augment, plain.train)
+        for augment in (plain.augment, look)
+    ]
+    loaded = next(trainers[0].loader.batches(plain.sampler, 0))
+    full, multi = (t.batch(loaded).views for t in trainers)
+    assert [v.shape[-1] for v in multi] == [16, 16, 8, 8, 8, 8]
+    assert all(torch.equal(a, b) for a, b in zip(full, multi[:2], strict=True))
+    assert not torch.equal(multi[2], multi[4])  # of view 0 and of view 1
+    reports = [trainers[1].step(loaded) for _ in range(12)]
+    assert reports[-1].loss < reports[0].loss
