@@ -98,7 +98,7 @@ def app(workspace=None):
     pn.extension("tabulator", notifications=True)
     store = Store(find_workspace(workspace))
     pages = [PageSpec(n, i, lambda b=b: b(store), *lasting) for n, i, b, *lasting in PAGES]
-    shell = Shell("workbench", pages, [Pickers(store)], [Inspector(store)])
+    shell = Shell("workbench", pages, lambda: Pickers(store), lambda: Inspector(store))
     address = Address(store, shell)
     store.param.watch(lambda _: shell.open(), "version")
     store.param.watch(lambda _: shell.open("Train"), "watched", onlychanged=False)

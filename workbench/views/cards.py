@@ -36,7 +36,7 @@ class Cards(JSComponent):
     empty = param.String(default="Nothing here.", doc="Shown when there is no card.")
     report_hover = param.Boolean(default=False, doc="Whether Python hears of hovered cards.")
 
-    _esm = HERE / "cards.js"
+    _bundle = HERE / "cards.js"  # plain JavaScript: the browser takes it as it is
     _stylesheets = [(HERE / "cards.css").read_text()]  # noqa: RUF012 (Panel's own convention)
 
     def __init__(self, on_choose: Callable[[str], None], on_hover=None, **params) -> None:
