@@ -109,11 +109,54 @@ def test_a_click_in_the_similarity_matrix_shows_both_moments(explorer):
     )
     column, row = (int(f) for f in page.evaluate("window.__frames()"))
     assert 40 <= column <= 48 and 12 <= row <= 20
-    assert page.locator("section[data-frame] img").count() == 4  # two moments, two cameras
+    assert page.locator("section[data-frame] .picture").count() == 4  # two moments, two cameras
+    assert page.evaluate(LINES) == [column, row]
+    page.wait_for_selector("section[data-frame] .picture img >> nth=3")  # the stored frames
     page.wait_for_selector(f'.player[data-frame="{column}"]')
     until(page, f"frame={column}")
 
 
+def test_hovering_the_similarity_matrix_shows_both_moments_without_the_server(explorer):
+    page = explorer("?page=Similarity&recording=take01")
+    page.locator(".bk-Canvas").first.wait_for()
+    page.wait_for_timeout(1500)
+    frame = page.evaluate(INNER)
+    cosines = {}
+    for u, v in ((0.5, 0.5), (0.5, 0.3)):  # on the diagonal; a fifth of the matrix off it
+        page.mouse.move(frame["x"] + u * frame["w"] + 2, frame["y"] + v * frame["h"])
+        page.mouse.move(frame["x"] + u * frame["w"], frame["y"] + v * frame["h"])
+        tip = page.locator("[role=tooltip][data-cell]")
+        tip.wait_for()
+        row, column = (int(k) for k in tip.get_attribute("data-cell").split(","))
+        assert abs(column - (3 + 52 * u)) <= 2 and abs(row - (3 + 52 * v)) <= 2
+        text = tip.inner_text()
+        assert f"left · frame {column}" in text and f"left · frame {row}" in text
+        cosines[v] = float(re.search(r"cosine \D*(-?[\d.]+)", text)[1])
+        assert tip.locator(".picture[style*=background-image]").count() == 2
+    assert cosines[0.5] > cosines[0.3] + 0.3
+    shot(page, "similarity-hover")
+    page.mouse.move(5, 400)
+    page.wait_for_selector("[role=tooltip][data-cell]", state="hidden")
+
+
+def test_the_crosshair_follows_the_player_without_the_server(explorer):
+    page = explorer("?page=Similarity&recording=take01")
+    page.wait_for_selector(".player video")
+    page.locator(".bk-Canvas").first.wait_for()
+    page.wait_for_timeout(1500)
+    page.evaluate(INNER)
+    page.evaluate("for (const d of Bokeh.documents) d.apply_json_patch = () => {}")
+    page.locator(".player").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_selector("section[data-frame='12']")
+    assert page.evaluate(LINES)[0] == 12
+
+
+LINES = """() => Bokeh.documents.flatMap(d => [...d._all_models.values()])
+  .filter(m => m.type === 'Span').sort((a, b) => a.dimension < b.dimension ? -1 : 1)
+  .map(m => m.location)"""
 INNER = """() => {
   const all = r => [...r.querySelectorAll('*')].flatMap(
     e => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])])

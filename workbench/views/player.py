@@ -37,9 +37,10 @@ class SyncPlayer(JSComponent):
     playing = param.Boolean(False)
     rate = param.Number(1.0, bounds=(0.0625, 16), doc="1 is the speed of the recording.")
     loop = param.List(doc="[first, last] frame to repeat, both shown; empty: play to the end.")
+    channel = param.String(doc="Where the page hears of every frame, without Python.")
     message = param.String("Choose a recording.", doc="What to say where there is no camera.")
 
-    _esm = Path(__file__).parent / "sync_player.js"
+    _bundle = Path(__file__).parent / "sync_player.js"  # the browser takes it as it is
 
     def __init__(self, **params: object) -> None:
         super().__init__(**{"sizing_mode": "stretch_width", "margin": (5, 10), **params})
@@ -62,7 +63,7 @@ class Player(pn.viewable.Viewer):
 
     def __init__(self, dataset: DataSet | None, cursor: Cursor, **params: object) -> None:
         super().__init__(dataset=dataset, cursor=cursor, **params)
-        self.sync = SyncPlayer()
+        self.sync = SyncPlayer(channel=cursor.channel)
         self.sync.before_show = self._locate
         self._shown = False
         self._load()

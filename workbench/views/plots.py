@@ -146,8 +146,8 @@ def similarity(
         ylabel=f"{row_name} (frame)",
         title=title,
         hooks=[tidy],
-        tools=["tap", "wheel_zoom", "pan", "reset", "save"],
-        active_tools=["wheel_zoom", "tap"],
+        tools=["wheel_zoom", "pan", "reset", "save"],
+        active_tools=["wheel_zoom"],
         toolbar="right",
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import param
 
 
@@ -23,6 +25,10 @@ class Cursor(param.Parameterized):
     frame = param.Integer(default=0, bounds=(0, None))
     source = param.String(default="", doc="Which view moved it; it ignores its own echo.")
     loop = param.List(default=[], doc="[first, last] frame that was asked to be played over again.")
+    channel = param.String(constant=True, doc="Where the cursor's views in a browser meet.")
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(channel=uuid4().hex, **params)
 
     def move(self, frame: int, source: str, recording: str | None = None) -> None:
         """Go to a frame (of another recording, if named), in one event."""

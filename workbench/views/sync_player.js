@@ -438,6 +438,7 @@ class SyncPlayer {
     this.slider.setAttribute('aria-valuetext', `frame ${this.frame} of ${last}`)
     this.where.textContent = `frame ${this.frame} / ${last}`
     this.root.dataset.frame = String(this.frame)
+    if (this.cameras.length) dispatchEvent(new CustomEvent(`cursor-${this.model.channel}`, {detail: this.frame}))
   }
 
   // -- showing frames

@@ -9,20 +9,22 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 import param
-from bokeh.models import Span
 
 from workbench.analysis.embeddings import Embeddings
 from workbench.analysis.similarity import cross_tsm
 from workbench.data.manifest import DataSet
 from workbench.views import plots
-from workbench.views.pictures import moment
+from workbench.views.moments import Moments, nearest
 from workbench.views.selection import Cursor
+
+LINES = ("column", "row")
 
 
 class SimilarityView(pn.viewable.Viewer):
     """The similarity matrix of the cursor's recording, of one camera or between two.
 
     The column of a click becomes the cursor, its row the moment that the cursor is compared with.
+    Crosshair and pictures follow in the browser (see `Moments`); Python hears of it afterwards.
     """
 
     embeddings = param.ClassSelector(class_=Embeddings)
@@ -34,18 +36,17 @@ class SimilarityView(pn.viewable.Viewer):
 
     def __init__(self, embeddings: Embeddings, dataset: DataSet, cursor: Cursor) -> None:
         super().__init__(embeddings=embeddings, dataset=dataset, cursor=cursor)
-        self._lines: tuple[Span, Span] | None = None
         self._matrix = np.zeros((1, 1), np.float32)
         self._frames = (np.zeros(1, int), np.zeros(1, int))  # centres of the rows, of the columns
         self.note = pmui.Alert(severity="info", visible=False, sizing_mode="stretch_width")
-        self.here = pn.pane.HTML("", sizing_mode="stretch_width")
-        self.there = pn.pane.HTML("", sizing_mode="stretch_width")
+        self.moments = Moments(clock=cursor.channel, margin=(0, 8))
         self._plot = self._build()
         self._view = self._layout()
         self._open()
         cursor.param.watch(self._follow, ["recording", "frame"])
         self.param.watch(lambda *_: self._load(), ["rows", "columns"])
-        self.param.watch(lambda *_: self._show_other(), "other")
+        self.param.watch(lambda e: self.moments.param.update(row=e.new), "other")
+        self.moments.param.watch(self._chosen, ["column", "row"])
 
     _version = param.Integer(default=0, doc="Counts the matrices shown.")
 
@@ -55,35 +56,22 @@ class SimilarityView(pn.viewable.Viewer):
         return self._matrix
 
     def _build(self) -> hv.DynamicMap:
-        image = hv.DynamicMap(
+        return hv.DynamicMap(
             lambda **_: self._image(), streams=[hv.streams.Params(self, ["_version"])]
         )
-        self._tap = hv.streams.SingleTap(source=image)
-        self._tap.add_subscriber(lambda x, y: self.click(x, y))
-        return image
 
     def _keep(self, plot: object, element: object) -> None:
         """The crosshair is part of the drawn plot: moving it draws nothing anew."""
-        if self._lines is None or self._lines[0] not in plot.state.center:
-            self._lines = plots.crosshair()
-            for line in self._lines:
+        column, row = (plot.state.select_one(f"{self.moments.channel}-{n}") for n in LINES)
+        if column is None:
+            column, row = plots.crosshair()
+            for line, name in zip((column, row), LINES, strict=True):
+                line.name = f"{self.moments.channel}-{name}"
                 plot.state.add_layout(line)
-        self._cross()
-
-    def _cross(self) -> None:
-        column, row = self._lines
-        column.location, row.location = self._within(self.cursor.frame), float(self.other)
-
-    def _cross_soon(self) -> None:
-        """Move the crosshair, also from a callback that may not hold the document's lock."""
-        if self._lines is None:
-            return
-        if pn.state.curdoc and pn.state.curdoc.session_context:
-            pn.state.execute(self._cross, schedule=True)
-        else:
-            self._cross()
-            if self._pane._models:
-                pn.io.push_notebook(self._pane)
+            self.moments.listen(plot.state, plot.handles["source"])
+        first, last = self._frames[1][[0, -1]]
+        column.location = float(np.clip(self.cursor.frame, first, last))
+        row.location = float(self.other)
 
     def _image(self) -> hv.Image:
         same = self.rows == self.columns
@@ -96,24 +84,17 @@ class SimilarityView(pn.viewable.Viewer):
         image = plots.similarity(self._matrix, *self._frames, *names, title)
         return image.opts(hooks=[plots.tidy, self._keep])
 
-    def _within(self, frame: int) -> float:
-        """A frame, or the first or last column where it lies outside of the matrix."""
-        return float(np.clip(frame, self._frames[1][0], self._frames[1][-1]))
-
-    def click(self, x: float | None, y: float | None) -> None:
-        """Go to the cell at column x and row y, both in frames of the recording."""
-        if x is None or y is None or not len(self._rows_of(self.rows)):
-            return
-        row, column = (nearest(f, v) for f, v in zip(self._frames, (y, x), strict=True))
-        with pn.io.hold():
-            self.other = row
-            self.cursor.move(column, self.name)
+    def _chosen(self, *_: object) -> None:
+        """A cell was clicked in the browser."""
+        self.other = self.moments.row
+        if self.moments.column != self.cursor.frame:
+            self.cursor.move(self.moments.column, self.name)
 
     def _follow(self, *events: param.parameterized.Event) -> None:
         if any(e.name == "recording" for e in events):
             self._open()
         else:
-            self._show_here()
+            self.moments.column = self.cursor.frame
 
     def _open(self) -> None:
         """Show the cursor's recording."""
@@ -156,20 +137,16 @@ class SimilarityView(pn.viewable.Viewer):
         with param.parameterized.discard_events(self):
             self.other = nearest(self._frames[0], self.other)
         self._version += 1
-        self._show_here()
-        self._show_other()
-
-    def _show_here(self) -> None:
-        if self._body.visible:
-            self._cross_soon()
-            name, frame = self.cursor.recording, self.cursor.frame
-            self.here.object = moment(self.dataset, name, frame, plots.CURSOR, "Cursor (column)")
-
-    def _show_other(self) -> None:
-        if self._body.visible:
-            self._cross_soon()
-            name = self.cursor.recording
-            self.there.object = moment(self.dataset, name, self.other, plots.OTHER, "Row")
+        self.moments.show(
+            self.dataset,
+            self.cursor.recording,
+            column=self.cursor.frame,
+            row=self.other,
+            rows=self._frames[0].tolist(),
+            columns=self._frames[1].tolist(),
+            pair=[str(self.rows), str(self.columns)],
+            scale=list(plots.shades(self._matrix)[1]),
+        )
 
     def _layout(self) -> pn.viewable.Viewable:
         self._pickers = [
@@ -181,14 +158,13 @@ class SimilarityView(pn.viewable.Viewer):
         self._pane = pn.pane.HoloViews(
             self._plot, sizing_mode="stretch_width", min_width=280, linked_axes=False
         )
-        frames = pn.Column(self.here, self.there, sizing_mode="stretch_width", margin=(0, 8))
         grid = {
             "display": "grid", "gap": "12px",
-            "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 340px), 1fr))",
+            "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 300px), 1fr))",
         }  # fmt: skip
         self._body = pn.Column(
             pn.Row(*self._pickers),
-            pn.Column(self._pane, frames, styles=grid, sizing_mode="stretch_width"),
+            pn.Column(self._pane, self.moments, styles=grid, sizing_mode="stretch_width"),
             sizing_mode="stretch_width",
         )
         return pn.Column(self.note, self._body, sizing_mode="stretch_width")
@@ -200,8 +176,3 @@ class SimilarityView(pn.viewable.Viewer):
     def __panel__(self) -> pn.viewable.Viewable:
         """The matrix beside the two moments."""
         return self._view
-
-
-def nearest(frames: np.ndarray, frame: float) -> int:
-    """The one of some frame numbers that is nearest to a frame."""
-    return int(frames[np.abs(np.asarray(frames) - frame).argmin()])
