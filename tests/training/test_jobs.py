@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
@@ -58,6 +59,17 @@ def start(folder, code):
     assert job.status().busy
     wait(lambda: job.status().state == "running" and job.status().message != "starting")
     return job
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has priority classes")
+def test_a_job_lets_server_and_browser_go_first(tmp_path):
+    job = start(tmp_path / "polite", POLITE)
+    pid = job.status().pid
+    assert psutil.Process(pid).nice() == max(jobs.BEHIND, psutil.Process().nice())
+    autogroup = Path(f"/proc/{pid}/autogroup")
+    if autogroup.exists():
+        assert autogroup.read_text().split()[-2:] == ["nice", str(jobs.BEHIND)]
+    job.stop()
 
 
 def test_nothing_there():
