@@ -1,10 +1,12 @@
+from datetime import datetime
+
 import pytest
 
 from tests.training.boxes import make_experiment
 from tests.views.box_workspace import box_workspace
 from workbench.training.jobs import Progress
 from workbench.training.train import train
-from workbench.views.runs import RunsPage
+from workbench.views.runs import RunsPage, _date
 from workbench.workspace import Workspace
 
 
@@ -90,11 +92,65 @@ def test_delete_asks_and_can_be_undone(page, workspace):
     assert (workspace.runs / "first" / "checkpoints" / "model.safetensors").is_file()
 
 
+def type_name(page, name):
+    page.selected = ["first"]
+    page.rename_button.param.trigger("clicks")
+    assert page._naming.visible and page.new_name.value == "first"
+    page.new_name.value_input = name
+
+
+def test_rename_keeps_the_run_in_use(page, workspace):
+    page.chosen = "first"
+    type_name(page, "better")
+    page.rename_yes.param.trigger("clicks")
+    assert sorted(page.table.value["run"]) == ["better", "second"]
+    assert page.chosen == "better" and page.selected == ["better"]
+    assert not page._naming.visible
+    assert (workspace.runs / "better" / "checkpoints" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("", "is needed"), ("a/b", "letters"), ("Second", "there is a run")]
+)
+def test_a_name_that_cannot_be_is_refused_while_it_is_typed(page, workspace, name, why):
+    type_name(page, name)
+    assert why in page.new_name.helper_text and page.rename_yes.disabled
+    page.rename()
+    assert why in page._trouble.object and (workspace.runs / "first").is_dir()
+
+
+@pytest.mark.parametrize("act", ["rename", "delete"])
+def test_a_run_that_another_one_goes_on_from_stays(page, workspace, act):
+    path = workspace.runs / "second" / "config.yaml"
+    path.write_text(path.read_text().replace("init: null", "init: first"))
+    Progress(workspace.runs / "second").stopped()
+    type_name(page, "better")
+    getattr(page, act)()
+    assert "second began from first" in page._trouble.object
+    assert (workspace.runs / "first").is_dir()
+
+
+def test_all_stretches_count(page, workspace):
+    status = workspace.runs / "first" / "status.json"
+    status.write_text(status.read_text().replace('"updated": ', '"updated": 1'))
+    with (workspace.runs / "first" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "epoch": 1, "loss": 1.0, "seconds": 75.2}\n')
+    page.tick()
+    assert cell(page, "first", "took") == "1:15"
+
+
+def test_dates_are_short():
+    now = datetime(2026, 3, 9, 20, 0)
+    assert _date(datetime(2026, 3, 9, 7, 5), now) == "07:05"
+    assert _date(datetime(2026, 3, 8, 23, 0), now) == "08 Mar"
+    assert _date(datetime(2025, 3, 9, 7, 5), now) == "2025-03-09"
+
+
 def test_a_run_that_trains_is_not_deleted(page, workspace):
     Progress(workspace.runs / "first").update(1, 9)  # this very process is at work on it
     page.tick()
     page.selected = ["first"]
-    assert page.delete_button.disabled
+    assert page.delete_button.disabled and page.rename_button.disabled
     page.delete()
     assert (workspace.runs / "first").is_dir()
     assert "Stop it first" in page._trouble.object

@@ -302,6 +302,8 @@ class TrainPage(pn.viewable.Viewer):
 
     def _list_runs(self) -> None:
         names = [s.name for s in self.runs.refresh()]
+        if self.run and not (self.workspace.runs / self.run).is_dir():
+            self.run = ""  # renamed or deleted elsewhere
         if self.run and self.run not in names:
             names = [self.run, *names]
         if self.watched.options != names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import time
 from dataclasses import dataclass, field, replace
@@ -33,12 +34,18 @@ class Summary:
     scores: dict[str, float] = field(default_factory=dict)
     best_knn: float | None = None
     created: float = 0.0
+    seconds: float | None = None
 
     @property
     def took(self) -> float | None:
-        """How long its last stretch lasted, from the start of its process to its last word."""
-        started = self.status.pid_started
-        return None if started is None else max(0.0, self.status.updated - started)
+        """How long it trained, all stretches together.
+
+        A run of before this was written down has only its last stretch, from the start of its
+        process to its last word.
+        """
+        if self.seconds is not None or self.status.pid_started is None:
+            return self.seconds
+        return max(0.0, self.status.updated - self.status.pid_started)
 
 
 class RunList:
@@ -102,7 +109,7 @@ def _described(folder: Path) -> Summary:
 def _with_lines(summary: Summary, lines: list[str], restarted: bool) -> Summary:
     """The summary after more lines of metrics; only lines with scores and the last are parsed."""
     if restarted:
-        summary = replace(summary, scores={}, best_knn=None)
+        summary = replace(summary, scores={}, best_knn=None, seconds=None)
     scores, best = dict(summary.scores), summary.best_knn
     wanted = [k for k, line in enumerate(lines) if '"knn' in line or '"alignment' in line]
     for k in dict.fromkeys([*wanted, len(lines) - 1] if lines else []):
@@ -113,9 +120,8 @@ def _with_lines(summary: Summary, lines: list[str], restarted: bool) -> Summary:
         if "knn" in record:
             best = record["knn"] if best is None else max(best, record["knn"])
         scores |= {n: v for n, v in record.items() if n.startswith(("knn", "alignment"))}
-        summary = replace(
-            summary, step=record.get("step", summary.step), loss=record.get("loss", summary.loss)
-        )
+        last = {k: record[k] for k in ("step", "loss", "seconds") if k in record}
+        summary = replace(summary, **last)
     return replace(summary, scores=scores, best_knn=best)
 
 
@@ -137,17 +143,39 @@ def name_problem(workspace: Workspace, name: str) -> str:
     return ""
 
 
+def rename(workspace: Workspace, name: str, new: str) -> None:
+    """Give a run another name."""
+    if why := name_problem(workspace, new):
+        raise ValueError(f"{new!r} cannot be its name: {why}.")
+    os.rename(_idle(workspace, name, "renamed"), workspace.runs / new)
+
+
 def throw_away(workspace: Workspace, name: str) -> Path:
     """Move a run to the trash of the workspace; returns where it lies there."""
-    folder = workspace.run_folder(name)
-    if Job(folder).status().busy:
-        raise ValueError(f"{name} is training. Stop it first.")
+    folder = _idle(workspace, name, "deleted")
     target = workspace.root / "trash" / f"{name}@{time.strftime('%Y%m%d-%H%M%S')}"
     while target.exists():
         target = target.with_name(f"{target.name}+")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(folder, target)
     return target
+
+
+def _idle(workspace: Workspace, name: str, what: str) -> Path:
+    """The folder of a run that may go away: it does not train, and none needs it to train on."""
+    folder = workspace.run_folder(name)
+    if Job(folder).status().busy:
+        raise ValueError(f"{name} is training. Stop it first.")
+    for other in workspace.run_names():
+        with contextlib.suppress(RunError, OSError):
+            settings = Run(workspace.runs / other).settings
+            needs = name in (settings.get("init"), settings.get("teacher"))
+            if needs and Job(workspace.runs / other).status().state != "finished":
+                raise ValueError(
+                    f"{other} began from {name} and is not finished: resumed, it looks for it. "
+                    f"{name} can be {what} when {other} is finished or deleted."
+                )
+    return folder
 
 
 def bring_back(workspace: Workspace, trashed: Path) -> str:

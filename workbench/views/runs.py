@@ -1,4 +1,4 @@
-"""The Runs page: every run in a table; compare, watch, resume, stop, delete, or work with it."""
+"""The Runs page: every run in a table; compare, use, watch, resume, stop, rename or delete it."""
 
 from __future__ import annotations
 
@@ -11,30 +11,46 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 import param
+from bokeh.models import HTMLTemplateFormatter
 
 from workbench.training.jobs import Job
 from workbench.views.compare import MOST, Comparison
-from workbench.views.run_list import RunList, Summary, bring_back, throw_away
+from workbench.views.run_list import (
+    RunList,
+    Summary,
+    bring_back,
+    name_problem,
+    rename,
+    throw_away,
+)
 from workbench.views.ticking import Task, Ticker
 from workbench.views.watch import RESUMABLE, STATES, duration, start
 from workbench.workspace import Workspace
 
-COLUMNS = {  # what the table is called by -> its width in pixels
-    "run": 190,
-    "state": 160,
-    "method": 80,
-    "sampler": 110,
-    "encoder": 90,
-    "data": 100,
-    "kNN": 70,
-    "best": 70,
-    "random": 80,
-    "alignment": 95,
-    "loss": 70,
-    "steps": 80,
-    "took": 80,
-    "created": 140,
+COLUMNS = {  # shown in the table -> its width in pixels
+    "run": 170,
+    "state": 108,
+    "kNN": 96,
+    "alignment": 66,
+    "loss": 56,
+    "steps": 60,
+    "created": 66,
 }
+TITLES = {"alignment": "align.", "created": "when"}
+HIDDEN = ("method", "sampler", "encoder", "data", "best", "random", "took", "date")
+SECOND = {  # column -> what its second line says, as a template over the row
+    "run": "<%- method %> · <%- sampler %> · <%- encoder %>",
+    "state": "<%- data %>",
+    "kNN": "<% if (random) { %>random <%- random %><% } %>",
+    "steps": "<%- took %>",
+}
+FIRST = {"created": "<%- date %>"}
+COMPACT = """
+.tabulator .tabulator-cell, .tabulator .tabulator-col-content { padding: 5px 6px !important; }
+.tabulator .tabulator-cell, .tabulator .tabulator-col { font-size: 13px !important; }
+.tabulator .tabulator-cell div { overflow: hidden; text-overflow: ellipsis; line-height: 1.35; }
+.tabulator .tabulator-cell div + div { font-size: 11.5px; opacity: 0.75; }
+"""
 
 
 class RunsPage(pn.viewable.Viewer):
@@ -70,7 +86,12 @@ class RunsPage(pn.viewable.Viewer):
             pagination="local",
             page_size=12,
             widths=COLUMNS,
-            layout="fit_data_stretch",
+            titles=TITLES,
+            hidden_columns=list(HIDDEN),
+            frozen_columns=["run"],
+            formatters={name: HTMLTemplateFormatter(template=_cell(name)) for name in COLUMNS},
+            stylesheets=[COMPACT],
+            layout="fit_columns",
             sizing_mode="stretch_width",
             header_filters=False,
         )
@@ -79,11 +100,13 @@ class RunsPage(pn.viewable.Viewer):
         self.watch_button = _button("Watch", "visibility")
         self.resume_button = _button("Resume", "play_arrow")
         self.stop_button = _button("Stop", "stop", "error")
+        self.rename_button = _button("Rename", "edit")
         self.delete_button = _button("Delete", "delete", "error")
         self.use_button.on_click(lambda _: setattr(self, "chosen", self.selected[0]))
         self.watch_button.on_click(lambda _: self._open())
         self.resume_button.on_click(lambda _: self.resume())
         self.stop_button.on_click(lambda _: self.stop())
+        self.rename_button.on_click(lambda _: self._ask_name(True))
         self.delete_button.on_click(lambda _: self._confirm(True))
         self._hint = pmui.Typography("", variant="body2", align="center", margin=(4, 8))
         self._sure = pmui.Alert(severity="warning", sizing_mode="stretch_width", margin=4)
@@ -94,6 +117,14 @@ class RunsPage(pn.viewable.Viewer):
         self._question = pn.Column(
             self._sure, pn.Row(self.yes_button, self.no_button), visible=False
         )
+        self.new_name = pmui.TextInput(label="new name", size="small", width=320, margin=(8, 4))
+        self.new_name.param.watch(lambda _: self._check_name(), "value_input")
+        self.new_name.param.watch(lambda _: self._check_name(), "value")
+        self.rename_yes = _button("Rename", "edit", "primary")
+        self.rename_no = _button("Cancel", "close")
+        self.rename_yes.on_click(lambda _: self.rename())
+        self.rename_no.on_click(lambda _: self._ask_name(False))
+        self._naming = pn.Row(self.new_name, self.rename_yes, self.rename_no, visible=False)
         self._done = pmui.Alert(severity="success", sizing_mode="stretch_width", margin=4)
         self.undo_button = _button("Undo", "undo")
         self.undo_button.on_click(lambda _: self.undo())
@@ -114,9 +145,11 @@ class RunsPage(pn.viewable.Viewer):
                 self.watch_button,
                 self.resume_button,
                 self.stop_button,
+                self.rename_button,
                 self.delete_button,
                 self._hint,
             ),
+            self._naming,
             self._question,
             self._undo,
             self._trouble,
@@ -161,6 +194,7 @@ class RunsPage(pn.viewable.Viewer):
         names = list(self.table.value["run"])
         self.table.selection = [names.index(n) for n in self.selected if n in names]
         self._confirm(False)
+        self._ask_name(False)
         self._show_actions()
         self.compare.names = list(self.selected)
 
@@ -173,11 +207,12 @@ class RunsPage(pn.viewable.Viewer):
             self._tasks
         )
         self.stop_button.disabled = not any(busy) or bool(self._tasks)
+        self.rename_button.disabled = not one or busy[0]
         self.delete_button.disabled = not states or any(busy)
         self._hint.object = (
             "Tick runs to compare them."
             if not states
-            else "Stop it before deleting it."
+            else "Stop it before renaming or deleting it."
             if any(busy)
             else f"The first {MOST} are compared."
             if len(states) > MOST
@@ -231,6 +266,35 @@ class RunsPage(pn.viewable.Viewer):
         self.tick()
         self.selected = names
 
+    def rename(self) -> None:
+        """Give the selected run the name that was typed."""
+        old, new = self.selected[0], self.new_name.value_input
+        try:
+            rename(self.workspace, old, new)
+        except (OSError, ValueError) as error:
+            self._say(str(error))
+            return
+        self._say("")
+        self._ask_name(False)
+        self.tick()
+        self.selected = [new]
+        if self.chosen == old:
+            self.chosen = new
+
+    def _ask_name(self, ask: bool) -> None:
+        if ask:
+            name = self.selected[0]
+            self.new_name.param.update(value=name, value_input=name)
+            self._check_name()
+        self._naming.visible = ask
+
+    def _check_name(self) -> None:
+        name = self.new_name.value_input
+        same = name in self.selected
+        why = "" if same else name_problem(self.workspace, name)
+        self.new_name.param.update(error_state=bool(why), helper_text=why)
+        self.rename_yes.disabled = same or bool(why)
+
     def _confirm(self, ask: bool) -> None:
         self._sure.object = escape(f"Delete {', '.join(self.selected)}?")
         self._question.visible = ask and bool(self.selected)
@@ -257,27 +321,42 @@ def _button(label: str, icon: str, color: str = "default") -> pmui.Button:
     )
 
 
+def _cell(name: str) -> str:
+    """The template of a cell; what a file holds stays text in it."""
+    first, second = FIRST.get(name, "<%- value %>"), SECOND.get(name, "")
+    lines = f"<div>{first}</div>" + (f"<div>{second}</div>" if second else "")
+    return f'<div title="<%- value %>">{lines}</div>'
+
+
 def _frame(summaries: list[Summary], chosen: str) -> pd.DataFrame:
     rows = [
-        (
-            s.name,
-            STATES[s.status.state][0] + (" · in use" if s.name == chosen else ""),
-            s.method,
-            s.sampler,
-            s.encoder,
-            s.data,
-            _score(s.scores.get("knn")),
-            _score(s.best_knn),
-            _score(s.scores.get("knn_random")),
-            _score(s.scores.get("alignment")),
-            _score(s.loss),
-            f"{s.step:,}",
-            "" if s.took is None else duration(s.took),
-            datetime.fromtimestamp(s.created).strftime("%Y-%m-%d %H:%M"),
-        )
+        {
+            "run": s.name,
+            "state": STATES[s.status.state][0] + (" · in use" if s.name == chosen else ""),
+            "kNN": _score(s.scores.get("knn")),
+            "alignment": _score(s.scores.get("alignment")),
+            "loss": _score(s.loss),
+            "steps": f"{s.step:,}",
+            "created": datetime.fromtimestamp(s.created).strftime("%Y-%m-%d %H:%M"),
+            "method": s.method,
+            "sampler": s.sampler,
+            "encoder": s.encoder,
+            "data": s.data,
+            "best": _score(s.best_knn),
+            "random": _score(s.scores.get("knn_random")),
+            "took": "" if s.took is None else duration(s.took),
+            "date": _date(datetime.fromtimestamp(s.created), datetime.now()),
+        }
         for s in summaries
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=str)
+    return pd.DataFrame(rows, columns=[*COLUMNS, *HIDDEN], dtype=str)
+
+
+def _date(then: datetime, now: datetime) -> str:
+    """A time of day, a day of this year, or a day."""
+    if then.date() == now.date():
+        return then.strftime("%H:%M")
+    return then.strftime("%d %b" if then.year == now.year else "%Y-%m-%d")
 
 
 def _score(value: float | None) -> str:
