@@ -29,7 +29,7 @@ def small(method):
     """The settings of a method for tiny clips; what is wide by default becomes narrow."""
     fields = METHODS[method].model_fields
     chosen = {k: v for k, v in SMALL.items() if k in fields}
-    wide = {k: 16 for k in fields if k.startswith(("hidden", "projection", "predict"))}
+    wide = {k: 16 for k in fields if k in ("hidden", "bottleneck")}
     return METHODS[method](**wide, **chosen)
 
 
