@@ -16,9 +16,8 @@ from workbench.analysis.embeddings import Embeddings
 from workbench.data.manifest import DataSet
 from workbench.data.video import ClipShape
 from workbench.training.evaluate_detection import Detection, frame_truth
-from workbench.views import detection_plots
+from workbench.views import detection_plots, plots
 from workbench.views.cards import Cards, Sheets
-from workbench.views.plots import GREY, palette
 from workbench.views.score_table import score_table
 from workbench.views.selection import Cursor, Selection
 
@@ -85,22 +84,23 @@ class DetectionView(pn.viewable.Viewer):
         return drawn
 
     def _build_timeline(self) -> hv.DynamicMap:
-        drawn = hv.DynamicMap(
-            lambda **_: self._draw(), streams=[hv.streams.Params(self, ["_version"])]
-        )
-        self._tap = hv.streams.SingleTap(source=drawn)
+        streams = [hv.streams.Params(self, ["_version"])]
+        image = hv.DynamicMap(lambda **_: self._chances(), streams=streams)
+        self._tap = hv.streams.SingleTap(source=image)
         self._tap.add_subscriber(lambda x, y: self.click(x))
-        return drawn
+        return image * hv.DynamicMap(lambda **_: self._strips(), streams=streams)
 
-    def _draw(self) -> hv.Overlay:
-        probabilities = self.found.probabilities[self._rows]
-        if not len(probabilities):
-            probabilities = np.full((1, len(self.found.classes)), np.nan)
-        drawn = detection_plots.timeline(
-            self._truth, self._newest, probabilities, self.found.classes,
-            f"{self.cursor.recording}, camera {self.camera}: said when a chunk is finished",
-        )  # fmt: skip
-        return drawn.opts(hooks=[self._keep])
+    def _chances(self) -> hv.Image:
+        title = f"{self.cursor.recording}, camera {self.camera}: said when a chunk is finished"
+        image = detection_plots.chances(self._newest, *self._said(), title)
+        return image.opts(hooks=[plots.tidy, self._keep])
+
+    def _strips(self) -> hv.Rectangles:
+        return detection_plots.strips(self._truth, self._newest, *self._said())
+
+    def _said(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """(N, C) probabilities of the chunks on show, and what the columns are."""
+        return self.found.probabilities[self._rows], self.found.classes
 
     def _keep(self, plot: object, element: object) -> None:
         """The playhead is part of the drawn plot: moving it draws nothing anew."""
@@ -241,7 +241,7 @@ class DetectionView(pn.viewable.Viewer):
         """What is known at the cursor."""
         frame = min(self.cursor.frame, len(self._truth) - 1)
         chunk, code = int(self._newest[frame]), int(self._truth[frame])
-        colors = palette(self.found.classes)
+        colors = plots.palette(self.found.classes)
         truth = self.found.classes[code] if code >= 0 else ""
         if chunk < 0:
             text = "<b>nothing yet</b>: the first chunk is not finished"
@@ -252,7 +252,7 @@ class DetectionView(pn.viewable.Viewer):
                 f"{_dot(colors[c['predicted']])}<b>{escape(c['predicted'])}</b>{mark} "
                 f"{c['probability']:.2f} · from frames {c['start']}-{c['stop'] - 1}"
             )
-        shown = f"{_dot(colors.get(truth, GREY))}{escape(truth) or 'unknown'}"
+        shown = f"{_dot(colors.get(truth, plots.GREY))}{escape(truth) or 'unknown'}"
         self.now.object = (
             '<div class="detected" style="font-size:13px;font-variant-numeric:tabular-nums">'
             f"Frame {frame} · said: {text} · truth: {shown}</div>"

@@ -51,57 +51,62 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...]) -> hv.Overlay:
 
 def _numbers(cells: list[tuple[int, int, int]], color: str) -> hv.Labels:
     return hv.Labels(cells, ["said", "true"], "n").opts(
-        text_color=color, text_font_size="11pt", default_tools=["save"]
+        text_color=color, text_font_size="11pt", default_tools=["save"], hooks=[_steady]
     )
 
 
-def timeline(
-    truth: np.ndarray,
-    newest: np.ndarray,
-    probabilities: np.ndarray,
-    classes: tuple[str, ...],
-    title: str = "",
-) -> hv.Overlay:
-    """What each frame shows, what is said of it, and how likely each class seems, over time.
+def _steady(plot, element) -> None:
+    """A hook: a click fades nothing."""
+    plot.handles["glyph_renderer"].nonselection_glyph = None
 
-    truth: (T,) class of each frame, -1 unknown; newest: (T,) row of the newest finished chunk, -1
-    none yet; probabilities: (N, C). T >= 1. A class has the colour that it has everywhere.
+
+def chances(
+    newest: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...], title: str = ""
+) -> hv.Image:
+    """How likely each class seems, over time: what is known at each frame. `strips` go above it.
+
+    newest: (T,) row of the newest finished chunk, -1 none yet; probabilities: (N, C).
     """
-    n, length = len(classes), len(truth)
-    seen = np.where((newest >= 0)[:, None], probabilities[np.maximum(newest, 0)], np.nan)  # (T, C)
-    said = np.where(newest >= 0, probabilities[np.maximum(newest, 0)].argmax(1), -1)
+    n, length = len(classes), len(newest)
+    seen = np.full((length, n), np.nan)
+    seen[newest >= 0] = probabilities[newest[newest >= 0]]
     bounds = (-0.5, -0.5, length - 0.5, n - 0.5)
-    image = hv.Image(seen.T[::-1], ["frame", "row"], "probability", bounds=bounds)
-    image = image.opts(
+    return hv.Image(seen.T[::-1], ["frame", "row"], "probability", bounds=bounds).opts(
         cmap=SHADES,
         clim=(0, 1),
         clipping_colors={"NaN": (0, 0, 0, 0)},
-        default_tools=["save"],
-    )
-    colors = palette(classes)
-    boxes = [
-        (start - 0.5, n + bottom - 0.5, stop - 0.5, n + bottom + 0.5, colors[classes[label]])
-        for rows, bottom in ((said, SAID), (truth, TRUTH))
-        for start, stop, label in actions_of(rows)
-    ]
-    strips = hv.Rectangles(boxes, vdims="color").opts(
-        color="color", line_color=None, default_tools=["save"]
-    )
-    marks = [(n + SAID, "said"), (n + TRUTH, "truth")]
-    return (image * strips).opts(
         responsive=True,
         height=110 + 26 * (n + 2),
         xlim=(-0.5, length - 0.5),
         ylim=(-0.5, n + TOP - 0.5),
         framewise=True,
-        yticks=[*enumerate(classes), *marks],
+        yticks=[*enumerate(classes), (n + SAID, "said"), (n + TRUTH, "truth")],
         xlabel="frame of the recording",
         ylabel="",
         title=title,
-        show_grid=False,
         default_tools=["save"],
         toolbar="right",
         hooks=[tidy],
+    )
+
+
+def strips(
+    truth: np.ndarray, newest: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]
+) -> hv.Rectangles:
+    """What each frame shows, and below it what is said of it; colours as everywhere.
+
+    truth: (T,) class of each frame, -1 unknown; newest and probabilities as for `chances`.
+    """
+    n, colors = len(classes), palette(classes)
+    said = np.full(len(newest), -1)
+    said[newest >= 0] = probabilities[newest[newest >= 0]].argmax(axis=1)
+    boxes = [
+        (start - 0.5, n + bottom - 0.5, stop - 0.5, n + bottom + 0.5, colors[classes[label]])
+        for rows, bottom in ((said, SAID), (truth, TRUTH))
+        for start, stop, label in actions_of(rows)
+    ]
+    return hv.Rectangles(boxes, vdims="color").opts(
+        color="color", line_color=None, framewise=True, default_tools=["save"]
     )
 
 

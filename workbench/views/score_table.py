@@ -8,7 +8,7 @@ from html import escape
 from workbench.training.evaluate_detection import Detection
 from workbench.views.plots import palette
 
-CELL = 'style="padding:2px 10px 2px 0;text-align:right"'
+CELL = 'style="padding:2px 10px 2px 0;text-align:right;white-space:nowrap"'
 NAME = 'style="padding:2px 10px 2px 0;text-align:left"'
 
 

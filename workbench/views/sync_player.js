@@ -731,13 +731,19 @@ export function render({model}) {
       const load = fresh
       soon = null
       fresh = false
+      const play = model.playing && !player.going
       if (load) player.load(); else player.follow()
+      if (play) player.play()
     }, 0)
   }
   model.on(['srcs', 'pts', 'labels', 'notes'], () => later(true))
   model.on('frame', () => later(false))
   model.on('message', () => player.words())
-  model.on('playing', () => { if (model.playing !== player.going) model.playing ? player.play() : player.pause() })
+  model.on('playing', () => {
+    if (model.playing === player.going) return
+    if (soon !== null && model.playing) return    // once what is loaded now is there
+    model.playing ? player.play() : player.pause()
+  })
   model.on('rate', () => { player.refresh(); player.speeds() })
   model.on('loop', () => player.refresh())
   model.on('saved', () => player.refresh())
