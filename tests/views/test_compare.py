@@ -3,7 +3,6 @@ import json
 import pytest
 
 from workbench.views.compare import MOST, Comparison
-from workbench.views.curves import floor_of
 from workbench.workspace import Workspace
 
 
@@ -38,14 +37,18 @@ def compare(workspace):
 
 
 def xy(compare, plot, name):
-    data = compare.plots[plot].sources[name].data
-    return list(data["x"]), list(data["y"])
+    data = compare.plots[plot].lines.data
+    if name not in data["name"]:
+        return [], []
+    k = data["name"].index(name)
+    return data["xs"][k], data["ys"][k]
 
 
 def test_every_run_is_a_curve_in_every_plot(compare):
     assert xy(compare, "loss", "a") == (list(range(1, 9)), list(range(1, 9)))
     assert xy(compare, "knn", "b") == ([4, 8, 12], [0.04, 0.08, 0.12])
-    assert xy(compare, "knn", floor_of("b"))[1] == [0.5, 0.5]
+    assert compare.plots["knn"].floors.data["ys"] == [[0.5, 0.5], [0.5, 0.5]]
+    assert compare.plots["knn"].dots.data["name"] == ["a", "a", "b", "b", "b"]
     assert xy(compare, "feature_rank", "a") == ([4, 8], [3, 3])
     assert not compare.plots["alignment"]._pane.visible  # nobody logged it
 
@@ -92,11 +95,24 @@ def test_the_loss_is_smoothed(compare):
 
 def test_more_runs_than_colours(compare):
     compare.names = [str(k) for k in range(MOST + 3)]
-    assert list(compare.plots["loss"].series) == [str(k) for k in range(MOST)]
+    assert list(compare.plots["loss"].curves) == [str(k) for k in range(MOST)]
     assert f"first {MOST}" in compare._note.object
 
 
-def test_none(compare):
+def test_other_runs_are_other_data_in_the_same_plots(compare):
+    before = dict(compare.plots)
+    compare.names = ["b"]
+    assert compare.plots == before
+    assert compare.plots["loss"].lines.data["name"] == ["b"]
     compare.names = []
     compare.tick()
-    assert not compare._view.visible and not compare.plots
+    assert not compare._view.visible
+
+
+def test_nothing_is_built_before_a_run_is_chosen(workspace):
+    assert not Comparison(workspace).plots
+
+
+def test_names_are_text(compare):
+    compare.names = ["<b>a"]
+    assert "<b>" not in compare._legend.object

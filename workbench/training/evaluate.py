@@ -47,8 +47,8 @@ FEW = 128
 
 PARTS = {"projected": "the vectors that the loss sees", "feature": "the encoder's features"}
 ADVICE = (
-    "Training goes on, but it will hardly recover. Try a lower train.lr, a larger train.batch, "
-    "stronger augmentation, or a method with negatives such as moco or simclr."
+    "Training goes on. Where this lasts, try a lower train.lr, a larger train.batch, stronger "
+    "augmentation, or a method with negatives such as moco or simclr."
 )
 
 

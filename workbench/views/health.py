@@ -212,7 +212,7 @@ def channel_plot(z: np.ndarray) -> figure:
     source = {"x": np.arange(len(std)), "top": std[order], "channel": order}
     source["color"] = np.where(dead, RED, COLOURS[0])
     bars = plot.vbar(
-        "x", 0.9 if len(std) < 200 else 1, "top", color="color", source=ColumnDataSource(source)
+        "x", 0.9, "top", fill_color="color", line_color=None, source=ColumnDataSource(source)
     )
     plot.y_range.start = 0
     tips = [("channel", "@channel"), ("std", "@top{0.0000}")]
@@ -229,7 +229,7 @@ def spectrum_plot(z: np.ndarray) -> figure:
     shares = spectrum(z)
     rank = effective_rank(z)
     plot = _plot(
-        f"Singular values: effective rank {rank:.1f} of {len(shares)} (the line)",
+        f"Singular values: effective rank {rank:.1f} of {len(shares)}",
         "direction",
         "share of the sum",
         y_axis_type="log",
@@ -259,6 +259,7 @@ def _plot(title: str, x: str, y: str, **more) -> figure:
         tools="pan,wheel_zoom,box_zoom,reset,save",
         active_drag=None,
         toolbar_location="above",
+        min_border_right=16,
         **more,
     )
     plot.toolbar.logo = None
