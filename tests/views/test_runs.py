@@ -63,8 +63,8 @@ def test_new_runs_keep_the_selection(page, workspace):
 def test_curves_are_overlaid(page):
     page.selected = ["first", "second"]
     loss = page.compare.plots["loss"]
-    assert set(loss.series) == {"first", "second"}
-    assert len(loss.sources["second"].data["y"]) == 4
+    assert set(loss.lines.data["name"]) == {"first", "second"}
+    assert [len(ys) for ys in loss.lines.data["ys"]] == [4, 4]
     page.selected = []
     assert not page.compare._view.visible
 
