@@ -40,7 +40,7 @@ def print_detections(
         file = stack.enter_context(table.open("w", newline="")) if table else None
         rows = _Rows(file, detector) if file else None
         for video in videos:
-            print(f"{video.name}\n{HEAD}", flush=True)
+            print(video.name, flush=True)
             try:
                 _print_one(detector, video, streaming, follow, rows)
                 good += 1
@@ -48,7 +48,7 @@ def print_detections(
                 troubles.append(f"{video.name}: {error}")
                 print(f"warning: {troubles[-1]}", file=sys.stderr, flush=True)
     if not good:
-        raise ValueError(troubles[0] if troubles else "nothing came to be watched")
+        raise ValueError("nothing could be watched")
 
 
 def _print_one(
@@ -58,6 +58,8 @@ def _print_one(
     chunks = (detector.stream if streaming else detector.watch)(shown)
     began, last = time.monotonic(), ""
     for chunk in chunks:
+        if not last:
+            print(HEAD)
         print(_line(chunk, shown.seconds, chunk.label != last), flush=True)
         last = chunk.label
         if rows:

@@ -24,8 +24,8 @@ LOOK = 0.1
 """Seconds between two looks at a file that may have grown."""
 SETTLED = 1.0
 """Seconds for which a new file of a folder must not have grown to count as whole."""
-QUICK = {"analyzeduration": "500000", "fflags": "nobuffer"}
-"""FFmpeg: half a second (in microseconds) of a stream must tell what it holds; keep none back."""
+QUICK = {"analyzeduration": "500000"}
+"""FFmpeg: half a second (in microseconds) of a stream must tell what it holds."""
 
 
 @dataclass(frozen=True)
@@ -186,13 +186,12 @@ class _Growing:
     """
 
     def __init__(self, file, patience: float | None) -> None:
-        self.file, self.patience = file, patience
+        self.file, self.patience, self.over = file, patience, False
 
     def read(self, size: int) -> bytes:
         quiet = time.monotonic()
-        while not (found := self.file.read(size)):
-            if self.patience is not None and time.monotonic() - quiet > self.patience:
-                return b""
+        while not (found := self.file.read(size)) and not self.over:
+            self.over = self.patience is not None and time.monotonic() - quiet > self.patience
             time.sleep(LOOK)
         return found
 

@@ -1,0 +1,108 @@
+"""Files, growing files and folders are watched to the frame; what cannot be is said."""
+
+import threading
+import time
+
+import av
+import pytest
+
+from tests.barcode import draw_barcode, read_barcode, write_barcode_video
+from workbench.data.live import watch
+from workbench.data.readers import BadVideo
+
+
+def numbers(video):
+    return [read_barcode(rgb) for rgb, _ in video.frames]
+
+
+def test_a_file_is_read_to_its_end_at_the_stored_size(tmp_path):
+    write_barcode_video(tmp_path / "a.mp4", 20, size=(96, 64))
+    (video,) = watch(str(tmp_path / "a.mp4"), side=48)
+    frames = list(video.frames)
+    assert video.name == "a.mp4" and video.fps == pytest.approx(30, rel=0.1)
+    assert [read_barcode(rgb) for rgb, _ in frames] == list(range(20))
+    assert frames[0][0].shape == (48, 72, 3) and frames[10][1] > frames[9][1]
+
+
+def test_a_folder_is_read_by_name_and_one_bad_file_leaves_the_others(tmp_path):
+    for name in "cab":
+        write_barcode_video(tmp_path / f"{name}.mp4", 5, size=(96, 64))
+    (tmp_path / "b.mp4").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("x")
+    seen = {}
+    for video in watch(str(tmp_path), side=48):
+        try:
+            seen[video.name] = numbers(video)
+        except BadVideo as error:
+            seen[video.name] = str(error)
+    assert list(seen) == ["a.mp4", "b.mp4", "c.mp4"]
+    assert seen["a.mp4"] == seen["c.mp4"] == list(range(5)) and "empty" in seen["b.mp4"]
+
+
+def test_what_cannot_be_watched_is_said(tmp_path):
+    with pytest.raises(BadVideo, match="no video in the folder"):
+        list(watch(str(tmp_path), 48))
+    with pytest.raises(BadVideo, match="is missing"):
+        list(watch(str(tmp_path / "no.mp4"), 48))
+    (video,) = watch("99", 48)
+    with pytest.raises(BadVideo, match="camera"):
+        list(video.frames)
+    (video,) = watch(str(tmp_path / "later.ts"), 48, follow=True, patience=0.2)
+    with pytest.raises(BadVideo, match="did not come"):
+        list(video.frames)
+
+
+class Recorder(threading.Thread):
+    """Writes a transport stream in two goes, the second one when it is told to."""
+
+    def __init__(self, path, frames):
+        super().__init__(daemon=True)
+        self.path, self.frames = path, frames
+        self.halfway, self.go_on = threading.Event(), threading.Event()
+
+    def run(self):
+        with (
+            self.path.open("wb", buffering=0) as raw,
+            av.open(raw, "w", format="mpegts") as file,
+        ):
+            stream = file.add_stream("libx264", rate=30)
+            stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+            stream.options = {"preset": "ultrafast", "tune": "zerolatency"}
+            for k in range(self.frames):
+                if k == self.frames // 2:
+                    self.halfway.set()
+                    self.go_on.wait(20)
+                frame = av.VideoFrame.from_ndarray(draw_barcode(k), format="rgb24")
+                file.mux(stream.encode(frame))
+            file.mux(stream.encode())
+
+
+def test_a_growing_file_is_followed_frame_by_frame(tmp_path):
+    recorder = Recorder(tmp_path / "live.ts", 80)
+    recorder.start()
+    recorder.halfway.wait(20)
+    (video,) = watch(str(tmp_path / "live.ts"), side=90, follow=True, patience=3)
+    seen = []
+    for rgb, _ in video.frames:
+        seen.append(read_barcode(rgb))
+        if len(seen) == 25:  # what is there so far is seen before the rest is written
+            assert not recorder.go_on.is_set()
+            recorder.go_on.set()
+    assert seen == list(range(80))
+
+
+def test_a_whole_mp4_can_be_followed_too(tmp_path):
+    write_barcode_video(tmp_path / "a.mp4", 10, size=(96, 64))
+    (video,) = watch(str(tmp_path / "a.mp4"), side=48, follow=True, patience=0.2)
+    assert numbers(video) == list(range(10))
+
+
+def test_files_that_come_into_a_folder_are_watched_once_whole(tmp_path):
+    write_barcode_video(tmp_path / "a.mp4", 5, size=(96, 64))
+    names = []
+    for video in watch(str(tmp_path), 48, follow=True, patience=3):
+        names.append((video.name, len(list(video.frames))))
+        if len(names) == 1:
+            write_barcode_video(tmp_path / "b.mp4", 6, size=(96, 64))
+            time.sleep(0.1)
+    assert names == [("a.mp4", 5), ("b.mp4", 6)]
