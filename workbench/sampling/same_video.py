@@ -15,8 +15,8 @@ class SameVideo(Sampler):
     """Clips that start anywhere in the same video, independently of each other.
 
     With `decay`, two clips of which short distances in time are likelier than long ones (CVRL,
-    Qian et al. 2021, section 3.2); with `within`, clips near each other. The group is the recording: another camera saw the same action,
-    so it is not a negative.
+    Qian et al. 2021, section 3.2); with `within`, clips near each other.
+    The group is the recording: another camera saw the same action, so it is not a negative.
     """
 
     name: Literal["same-video"] = "same-video"
