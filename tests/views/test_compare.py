@@ -50,7 +50,8 @@ def test_every_run_is_a_curve_in_every_plot(compare):
     assert compare.plots["knn"].floors.data["ys"] == [[0.5, 0.5], [0.5, 0.5]]
     assert compare.plots["knn"].dots.data["name"] == ["a", "a", "b", "b", "b"]
     assert xy(compare, "feature_rank", "a") == ([4, 8], [3, 3])
-    assert not compare.plots["alignment"]._pane.visible  # nobody logged it
+    assert compare.plots["alignment"].empty  # nobody logged it
+    assert len(compare._grid[0]) == 3
 
 
 def test_a_run_that_trains_is_followed(compare, workspace):

@@ -73,7 +73,6 @@ class Overlay(pn.viewable.Viewer):
         """No points yet, of these runs, over this axis."""
         self.curves, self.levels = {name: Series() for name in names}, {}
         self.figure.xaxis.axis_label = x
-        self.draw()
 
     def add(self, name: str, points: list[tuple[float, float]], level: float | None) -> bool:
         """Take new points of a run and its level; whether there is something to draw."""
@@ -104,7 +103,11 @@ class Overlay(pn.viewable.Viewer):
             "ys": [[y, y] for y in self.levels.values()],
             "color": [colour[n] for n in self.levels],
         }
-        self._pane.visible = bool(there)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no run has a point; Bokeh finds no range for such a plot, so it is not shown."""
+        return not any(series.x for series in self.curves.values())
 
     def __panel__(self) -> pn.viewable.Viewable:
         """The plot."""
@@ -121,6 +124,7 @@ class Comparison(pn.viewable.Viewer):
         self.workspace = workspace
         self.plots: dict[str, Overlay] = {}
         self._followed: dict[str, _Followed] = {}
+        self._mounted: list[Overlay] = []
         self.axis = pmui.RadioButtonGroup(
             options=list(AXES), value="step", size="small", margin=(6, 8)
         )
@@ -135,7 +139,7 @@ class Comparison(pn.viewable.Viewer):
         )
         self._legend = pn.pane.HTML("", sizing_mode="stretch_width", margin=(2, 12))
         self._note = pmui.Typography("", variant="body2", align="center", margin=(4, 8))
-        self._grid = pn.Column(styles=GRID, sizing_mode="stretch_width")
+        self._grid = pn.Column(sizing_mode="stretch_width")
         self._view = pn.Column(
             pn.FlexBox(self.axis, self.smoothing, self._note, align_items="center"),
             self._legend,
@@ -157,7 +161,6 @@ class Comparison(pn.viewable.Viewer):
         """Read the runs from their first step."""
         if self.shown and not self.plots:
             self.plots = {k: Overlay(*words, k != "loss") for k, words in PLOTS.items()}
-            self._grid[:] = list(self.plots.values())
         keep = self.smoothing.value
         self._followed = {n: _Followed(self.workspace, n, keep) for n in self.shown}
         with pn.io.hold():
@@ -165,6 +168,8 @@ class Comparison(pn.viewable.Viewer):
                 plot.begin(self.shown, AXES[self.axis.value])
             self._legend.object = _legend(self.shown)
             self.tick(0.05)
+            for plot in self.plots.values():
+                plot.draw()
             self._view.visible = bool(self.shown)
 
     def tick(self, seconds: float = 0.004) -> None:
@@ -184,7 +189,15 @@ class Comparison(pn.viewable.Viewer):
                     changed.add(key)
         for key in changed:
             self.plots[key].draw()
+        self._mount()
         self._say()
+
+    def _mount(self) -> None:
+        """Show the plots that hold something."""
+        wanted = [plot for plot in self.plots.values() if not plot.empty]
+        if wanted != self._mounted:
+            self._mounted = wanted
+            self._grid[:] = [pn.Column(*wanted, styles=GRID, sizing_mode="stretch_width")]
 
     def _say(self) -> None:
         """What cannot be seen, and what the dashes are."""
