@@ -91,6 +91,7 @@ def test_the_gradient_is_that_of_the_queue_before_enqueue():
 
 def test_keys_move_by_the_momentum_before_they_are_used():
     moco, b = tiny(momentum=0.75), batch()
+    moco.key_encoder.spread.eval()  # or its running moments would have moved before the twin's turn
     with torch.no_grad():
         for p in [*moco.encoder.parameters(), *moco.head.parameters()]:
             p.add_(torch.randn_like(p))

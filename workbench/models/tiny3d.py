@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from workbench.config import Config
 from workbench.models.parts import channels_last, pool_space
+from workbench.models.whitening import Whitening
 
 
 class Tiny3D(Config):
@@ -26,9 +27,9 @@ class Tiny3D(Config):
 class Tiny3DNet(nn.Module):
     """(B, 3, T, H, W) -> (B, ceil(T / 2), 8 width): space is halved four times, time once.
 
-    Time is halved late, after two convolutions have seen motion at the full rate. The batch norm at
-    the end spreads the features: averages of what passed a ReLU lie in a narrow cone, which a
-    minute of contrastive training does not leave.
+    Time is halved late, after two convolutions have seen motion at the full rate. The whitening at
+    the end spreads the features: averages of what passed a ReLU lie along a handful of directions,
+    the phase of a movement in most of them, and what else was learned hardly moves a cosine.
     """
 
     time_stride = 2
@@ -43,7 +44,7 @@ class Tiny3DNet(nn.Module):
             _conv(4 * width, 8 * width, stride=(1, 2, 2)),
             _conv(8 * width, 8 * width),
         )
-        self.spread = nn.BatchNorm1d(self.dim)
+        self.spread = nn.Sequential(nn.BatchNorm1d(self.dim), Whitening(self.dim))
         channels_last(self)
 
     def forward(self, clips: Tensor) -> Tensor:

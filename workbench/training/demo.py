@@ -19,7 +19,7 @@ from workbench.training.run import Run
 from workbench.workspace import Workspace
 
 SIDE = 80
-"""Short side of the stored frames, pixels: 1.25 times the 64 that the demo trains at."""
+"""Short side of the stored frames, pixels: enough for clips of 64; the demo trains at 40."""
 CHECKPOINT = "judo-60s"
 """The run that ships in the package; remade by the command in its README.txt."""
 
