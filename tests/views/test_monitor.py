@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+import panel as pn
 import pytest
 
 from tests.training.boxes import make_experiment
@@ -11,7 +12,7 @@ from tests.views.box_workspace import box_workspace
 from workbench.training.jobs import Job, Status
 from workbench.training.run import Run
 from workbench.training.train import train
-from workbench.views.curves import MOST, Series, Smoother
+from workbench.views.curves import MOST, CurvePlot, Series, Smoother
 from workbench.views.monitor import TrainPage, command_line
 from workbench.views.tail import Tail
 from workbench.views.watch import RunWatch, duration, plain_error, verdict
@@ -93,6 +94,18 @@ def test_a_long_file_is_read_in_pieces(tmp_path):
     while tail.behind:
         found += tail.records(seconds=0.0)
     assert [r["step"] for r in found] == list(range(50_000))
+
+
+def test_a_plot_is_in_the_page_while_it_has_points():
+    plot = CurvePlot("title", "unit", ["a"], levels={"chance": "dotted"})
+    drawn = lambda: pn.panel(plot).select(pn.pane.Bokeh)  # noqa: E731
+    assert not drawn()
+    plot.level("chance", 0.5)
+    assert len(drawn()) == 1
+    plot.clear()
+    assert not drawn()
+    plot.add("a", [(1, 2.0)])
+    assert len(drawn()) == 1
 
 
 def test_long_curves_are_thinned_and_stay_true():

@@ -116,7 +116,8 @@ class CurvePlot(pn.viewable.Viewer):
         self.figure.add_layout(legend, "below")
         self._end = 1.0  # the last step, to which level lines reach
         self._pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(4, 4))
-        self._pane.visible = False  # until there is something to see
+        # empty until there is something to see: Bokeh finds no range for a plot without points
+        self._view = pn.Column(sizing_mode="stretch_width", margin=0)
 
     def add(self, name: str, points: Iterable[tuple[float, float]]) -> None:
         """Append (step, value) points to a curve."""
@@ -146,14 +147,14 @@ class CurvePlot(pn.viewable.Viewer):
     def clear(self) -> None:
         """Forget all points."""
         self._end = 1.0
-        self._pane.visible = False
+        self._view.clear()
         for source in self.sources.values():
             source.data = {"x": [], "y": []}
         self.series = {name: Series() for name in self.series}
 
     def _show(self) -> None:
-        if not self._pane.visible:
-            self._pane.visible = True
+        if not self._view.objects:
+            self._view.append(self._pane)
 
     def _draw(self, name: str, faint: bool, markers: bool) -> None:
         source = self.sources[name] = ColumnDataSource({"x": [], "y": []})
@@ -189,7 +190,7 @@ class CurvePlot(pn.viewable.Viewer):
 
     def __panel__(self) -> pn.viewable.Viewable:
         """The plot."""
-        return self._pane
+        return self._view
 
 
 def floor_of(name: str) -> str:
