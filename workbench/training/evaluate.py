@@ -1,4 +1,4 @@
-"""How good an encoder is, judged in a second or two while it trains.
+"""How good an encoder is, judged quickly enough to be done while it trains.
 
 What is logged, each with the same of the random-init encoder under NAME_random:
 knn, alignment              kNN accuracy; how far off in time the same moment of another camera is
