@@ -75,15 +75,17 @@ def _print_one(
 
 
 class _Clock:
-    """The frames of a video, and the second of the newest one."""
+    """The frames of a video, and the newest one's second since the first (streams begin anywhere)."""
 
     def __init__(self, video: Watched) -> None:
         self.video, self.frames, self.seconds = video, 0, 0.0
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        began = 0.0
         for rgb, seconds in self.video.frames:
             self.frames += 1
-            self.seconds = seconds
+            began = seconds if self.frames == 1 else began
+            self.seconds = seconds - began
             yield rgb
 
 
