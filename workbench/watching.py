@@ -75,7 +75,7 @@ def _print_one(
 
 
 class _Clock:
-    """The frames of a video, and the newest one's second since the first (streams begin anywhere)."""
+    """The frames of a video, and the second of the newest since the first."""
 
     def __init__(self, video: Watched) -> None:
         self.video, self.frames, self.seconds = video, 0, 0.0
