@@ -110,6 +110,19 @@ def test_other_runs_are_other_data_in_the_same_plots(compare):
     assert not compare._view.visible
 
 
+def test_a_plot_fits_its_curves_until_the_user_moves_it(compare, workspace):
+    x_range = compare.plots["loss"].figure.x_range
+    assert x_range.start < 0 < 12 < x_range.end < 13
+    compare.names = ["a"]
+    assert 8 < x_range.end < 9
+    x_range.update(start=2, end=4)  # as a zoom does
+    write(workspace, "a", [line(9)], "a")
+    compare.tick()
+    assert (x_range.start, x_range.end) == (2, 4)
+    compare.names = ["b"]
+    assert x_range.end > 12
+
+
 def test_nothing_is_built_before_a_run_is_chosen(workspace):
     assert not Comparison(workspace).plots
 

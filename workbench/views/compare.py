@@ -8,7 +8,7 @@ from html import escape
 import panel as pn
 import panel_material_ui as pmui
 import param
-from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.models import ColumnDataSource, HoverTool, Range1d
 from bokeh.plotting import figure
 
 from workbench.views.curves import COLOURS, Series, Smoother
@@ -52,6 +52,9 @@ class Overlay(pn.viewable.Viewer):
             active_drag=None,
             toolbar_location="above",
             min_border_right=16,
+            # Bokeh's own, which follow the data, do not come back to shorter curves
+            x_range=Range1d(0, 1),
+            y_range=Range1d(0, 1),
         )
         self.figure.toolbar.logo = None
         self.figure.toolbar.autohide = True
@@ -73,6 +76,7 @@ class Overlay(pn.viewable.Viewer):
         """No points yet, of these runs, over this axis."""
         self.curves, self.levels = {name: Series() for name in names}, {}
         self.figure.xaxis.axis_label = x
+        self._fitted = self._ranges()  # from here on it fits, until the user moves it
 
     def add(self, name: str, points: list[tuple[float, float]], level: float | None) -> bool:
         """Take new points of a run and its level; whether there is something to draw."""
@@ -103,6 +107,15 @@ class Overlay(pn.viewable.Viewer):
             "ys": [[y, y] for y in self.levels.values()],
             "color": [colour[n] for n in self.levels],
         }
+        if there and self._ranges() == self._fitted:
+            ys = [y for s in there.values() for y in s.y] + list(self.levels.values())
+            self.figure.x_range.update(**_padded(0.0, end))
+            self.figure.y_range.update(**_padded(min(ys), max(ys)))
+            self._fitted = self._ranges()
+
+    def _ranges(self) -> list[float]:
+        ranges = (self.figure.x_range, self.figure.y_range)
+        return [edge for r in ranges for edge in (r.start, r.end)]
 
     @property
     def empty(self) -> bool:
@@ -246,6 +259,12 @@ class _Followed:
             self._per_epoch = first["step"] / first["epoch"]
             lines, self._waiting = self._waiting, []
         return [r | {"epoch": r["step"] / self._per_epoch} for r in lines]
+
+
+def _padded(low: float, high: float) -> dict[str, float]:
+    """The range that shows all from low to high, with some air."""
+    air = 0.05 * (high - low) or 0.5
+    return {"start": low - air, "end": high + air}
 
 
 def _legend(names: list[str]) -> str:
