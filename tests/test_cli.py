@@ -11,6 +11,7 @@ import pytest
 from tests.barcode import write_barcode_video
 from workbench.cli import _with_settings
 from workbench.training.recipes import RECIPES
+from workbench.training.run import Run
 from workbench.views.monitor import command_line
 from workbench.workspace import Workspace
 
@@ -125,6 +126,11 @@ def test_what_cannot_be_done_to_a_run_is_explained(run, videos, tmp_path):
     run("index", videos, "--name", "mine", "--side", 48, "--workers", 1)
     run("train", "moco", "--data", "mine", "--name", "first", *SMALL)
     assert "trained to the end already" in run("resume", "first")
+    few = ["--train.steps", 2, "--train.batch", 4]
+    said = run("train", "classify", "--data", "mine", "--init", "first", *few, ok=False)
+    assert "no split 'train'" in said
+    said = run("train", "moco", "--data", "mine", "--init", "nobody", ok=False)
+    assert "no run 'nobody'" in said
     said = run("train", "moco", "--data", "mine", "--name", "first", ok=False)
     assert "run of other settings" in said and "more. Use another name" in said
     assert "must be at least 1 frame; found 0" in run("embed", "first", "--hop", 0, code=2)
@@ -138,6 +144,23 @@ def test_what_cannot_be_done_to_a_run_is_explained(run, videos, tmp_path):
     (tmp_path / "workspace/data/mine").rename(tmp_path / "workspace/data/other")
     said = run("embed", "first", code=2)
     assert "trained on data set 'mine'" in said and "--data (here: other)" in said
+
+
+def test_a_classifier_on_top_of_a_run_sees_what_the_run_saw(run, videos, tmp_path):
+    table = "recording,camera,path,label,split\n" + "".join(
+        f"{f.stem[0]},{f.stem[2:]},{f},{'up' if f.stem[0] == 'a' else 'down'},train\n"
+        for f in sorted(videos.iterdir())
+    )
+    (videos / "clips.csv").write_text(table)
+    run("index", videos / "clips.csv", "--name", "mine", "--side", 48, "--workers", 1)
+    run("train", "moco", "--data", "mine", "--name", "first", *SMALL)
+    few = ["--train.epochs", 1, "--train.batch", 4, "--name", "second"]
+    run("train", "classify", "--data", "mine", "--init", "first", *few)
+    first, second = (Run(tmp_path / "workspace/runs" / n).config for n in ("first", "second"))
+    assert second.init == "first" and second.method.classes == ("down", "up")
+    assert (second.encoder, second.data.clip) == (first.encoder, first.data.clip)
+    said = run("evaluate", "second", "--split", "all")
+    assert "balanced accuracy" in said and "Not held out" in said
 
 
 def test_doctor_reports(run):

@@ -379,6 +379,7 @@ Train a run: METHOD is a recipe or a method.
   --data NAME         data set of the workspace
   --sampler NAME      which clips belong together: {samplers}
   --encoder NAME      the network: {encoders}
+  --init RUN          a run whose encoder is the start; its network and clips are taken over
   --name NAME         name of the run; default: made of method, sampler and data
   --workspace FOLDER  else WORKBENCH_WORKSPACE, else the platform's user data folder
 
@@ -403,7 +404,7 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
     )
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, usage=usage)
     first.add_argument("method", nargs="?")
-    for option in ("data", "sampler", "encoder", "name", "workspace"):
+    for option in ("data", "sampler", "encoder", "init", "name", "workspace"):
         first.add_argument(f"--{option}")
     chosen, rest = first.parse_known_args(arguments)
     wants_help = {"-h", "--help"} & set(rest)
@@ -418,6 +419,8 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
         place.data_folder(chosen.data)
 
     experiment = _start(chosen.method, chosen.data, RECIPES, METHODS)
+    if chosen.init:
+        experiment = _following(experiment, place, chosen.init)
     parts = {
         part: _one(part, name, table)()
         for part, name, table in [
@@ -434,12 +437,22 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
 
 def _start(method: str, data: str, recipes: dict, methods: dict) -> Experiment:
     """The experiment of a recipe, or of a method with its defaults."""
+    from workbench.sampling import SameVideo
     from workbench.training.experiment import DataConfig, Experiment
 
     if method in recipes:
         return recipes[method](data)
     build = _one("method", method, methods, [*recipes, *methods])
-    return Experiment(data=DataConfig(name=data), method=build())
+    return Experiment(data=DataConfig(name=data), method=build(), sampler=SameVideo(n=build.views))
+
+
+def _following(experiment: Experiment, place: Workspace, init: str) -> Experiment:
+    """The experiment with encoder and clips of the run it starts from."""
+    from workbench.training.run import Run
+
+    start = Run(place.run_folder(init)).config
+    data = experiment.data.model_copy(update={"clip": start.data.clip})
+    return experiment.model_copy(update={"init": init, "encoder": start.encoder, "data": data})
 
 
 def _one(part: str, name: str, table: dict, known: list[str] | None = None) -> type:

@@ -365,6 +365,11 @@ def command_line(
 
     data = experiment.model_dump(mode="json")
     words = ["workbench", "train", recipe, "--data", data["data"]["name"], "--name", name]
+    if data["init"]:  # the command would take these from that run
+        encoder, clip = data["encoder"], data["data"]["clip"]
+        changed += tuple(f"encoder.{key}" for key in encoder if key != "name")
+        changed += tuple(f"data.clip.{key}" for key in clip)
+        changed = ("encoder", *dict.fromkeys(changed))
     chosen = {"sampler", "encoder"} & set(changed)
     for part in sorted(chosen):
         words += [f"--{part}", data[part]["name"]]
