@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -12,8 +11,6 @@ from workbench.training.jobs import BusyError, progress
 
 def main(argv: list[str]) -> int:
     """Run a command; what goes wrong ends up in `status.json`, in words, and in the log."""
-    if hasattr(os, "nice"):
-        os.nice(5)  # the page that watches goes first
     command, folder, *rest = argv
     try:
         COMMANDS[command](Path(folder), *rest)
