@@ -73,9 +73,13 @@ def _decoders() -> Iterator[Finding]:
     has_wheel = (sys.platform, platform.machine()) == ("linux", "x86_64") or sys.platform == "win32"
     code = "import {0}; print({0}.__version__)"
     for name in ("decord", "av"):
-        done = subprocess.run(
-            [sys.executable, "-c", code.format(name)], capture_output=True, text=True, timeout=60
-        )
+        command = [sys.executable, "-c", code.format(name)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired:
+            mend = f"{sys.executable} -m pip install --force-reinstall {name}"
+            yield Finding(f"decoder {name}", "hangs when it is loaded", mend)
+            continue
         if done.returncode == 0:
             yield Finding(f"decoder {name}", done.stdout.strip())
         elif name == "decord" and not has_wheel:

@@ -71,9 +71,15 @@ def test_ordered_pairs_of_cameras_are_uniform():
     assert all(150 < n < 250 for n in pairs.values())  # 200 expected
 
 
-def test_one_camera_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"'b' has one camera \('1'\).*Use SameVideo"):
-        OtherCamera().usable(FOUR)
+def test_a_recording_of_one_camera_is_left_out_and_said(caplog):
+    assert OtherCamera().usable(FOUR) == [0, 1, 2]
+    assert "1 recordings have one camera and take no part, such as 'b'" in caplog.text
+
+
+def test_one_camera_everywhere_is_refused():
+    alone = source(("a", "1", 20, 0), ("b", "1", 20, 0))
+    with pytest.raises(ValueError, match=r"'a' has one camera \('1'\).*Use SameVideo"):
+        OtherCamera().usable(alone)
 
 
 def test_a_camera_that_shares_no_instant_is_left_out():

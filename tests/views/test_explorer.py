@@ -55,7 +55,15 @@ def test_another_data_set_clears_selection_and_filter(store):
 
 def test_pages_are_built_when_they_are_looked_at(explorer, swings):
     shell = explorer(swings.root)
-    assert list(shell.pages) == ["Clips", "Map", "Similarity", "Detection", "Health", "Train", "Runs"]
+    assert list(shell.pages) == [
+        "Clips",
+        "Map",
+        "Similarity",
+        "Detection",
+        "Health",
+        "Train",
+        "Runs",
+    ]
     assert set(shell._built) == {"Clips"}
     shell.tabs.active = 2
     assert set(shell._built) == {"Clips", "Similarity"} and shell.page == "Similarity"

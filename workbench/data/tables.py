@@ -147,6 +147,8 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, dtype=str, encoding="utf-8-sig", skipinitialspace=True)
+        return pd.read_csv(
+            path, dtype=str, encoding="utf-8-sig", skipinitialspace=True, keep_default_na=False
+        )
     except (ValueError, OSError) as error:  # what pandas' and pyarrow's parsers raise
         raise ListingError(f"{path} cannot be read as a table: {error}") from None

@@ -153,11 +153,6 @@ class VideoSource:
             [self.videos[i] for i in kept], self.shape, lambda i: self.frames(kept[i])
         )
 
-    def reshaped(self, **changes: object) -> VideoSource:
-        """The same videos with another clip shape."""
-        shape = ClipShape.parse({**self.shape.model_dump(), **changes})
-        return VideoSource(self.videos, shape, self.frames)
-
     @property
     def _span(self) -> int:
         return self.shape.span + (self.shape.stream == "diff")  # diff looks one frame ahead

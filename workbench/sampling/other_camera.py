@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 import numpy as np
 
 from workbench.data.video import VideoSource
 from workbench.sampling.base import Example, Sampler, long_enough
+
+log = logging.getLogger(__name__)
 
 
 class OtherCamera(Sampler):
@@ -27,12 +30,19 @@ class OtherCamera(Sampler):
 
     def usable(self, source: VideoSource) -> list[int]:
         """The videos that share an instant with another camera of their recording."""
-        for i, video in enumerate(source.videos):
-            if not source.other_cameras(i):
-                raise ValueError(
-                    f"recording {video.recording!r} has one camera ({video.camera!r}); OtherCamera "
-                    "needs two. Use SameVideo, or leave the recording out."
-                )
+        alone = [v for i, v in enumerate(source.videos) if not source.other_cameras(i)]
+        if alone and len(alone) == len(source):
+            raise ValueError(
+                f"recording {alone[0].recording!r} has one camera ({alone[0].camera!r}), and so "
+                "have all others; OtherCamera needs two. Use SameVideo."
+            )
+        if alone:
+            log.warning(
+                "%d recordings have one camera and take no part, such as %r; other-camera needs "
+                "two",
+                len(alone),
+                alone[0].recording,
+            )
         found = [i for i in long_enough(source) if partners(source, i)]
         if not found:
             raise ValueError(

@@ -21,7 +21,7 @@ from workbench.workspace import Workspace
 SIDE = 80
 """Short side of the stored frames, pixels: enough for clips of 64; the demo trains at 40."""
 CHECKPOINT = "judo-60s"
-"""The run that ships in the package; remade by the command in its README.txt."""
+"""The run that ships in the package; README says how to remake it."""
 
 
 STAGES = {"filming": 0.7, "indexing": 0.22, "embedding": 0.08}

@@ -13,10 +13,10 @@ PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 def choose_device(asked: DeviceName = "auto") -> str:
-    """cuda, mps or cpu; `ValueError` where the one asked for is not there."""
+    """The device asked for, auto: cuda or cpu; `ValueError` where the one asked for is not there."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if asked == "auto":
-        return next((name for name, found in there.items() if found), "cpu")
+    if asked == "auto":  # mps only where asked for: nothing was tried there
+        return "cuda" if there["cuda"] else "cpu"
     if not there.get(asked, True):
         raise ValueError(f"train.device is {asked}, which torch cannot use here. Use auto or cpu.")
     return asked

@@ -39,7 +39,7 @@ def judo_60s(data: str) -> Experiment:
         method=MoCoConfig(momentum=0.9, queue=512, hidden=128, dim=64, temperature=0.1),
         augment=AugmentConfig(crop=(0.5, 1.0), hue=0.0, saturation=0.0, gray=0.0, blur=0.2),
         train=TrainConfig(
-            steps=300, batch=32, optimizer="adam", lr=1e-3, weight_decay=1e-5, evaluations=4
+            steps=160, batch=32, optimizer="adam", lr=1e-3, weight_decay=1e-5, evaluations=4
         ),
     )
 
