@@ -13,7 +13,7 @@ PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 def choose_device(asked: DeviceName = "auto") -> str:
-    """The device asked for, auto: cuda or cpu; `ValueError` where the one asked for is not there."""
+    """The device asked for (auto: cuda or cpu); `ValueError` where it is not there."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if asked == "auto":  # mps only where asked for: nothing was tried there
         return "cuda" if there["cuda"] else "cpu"
