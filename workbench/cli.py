@@ -324,11 +324,14 @@ def study(
                 bar.show(step.done, step.total, step.message, step.eta)
     plan = STUDIES[which](data or "judo-full", quick, seeds)
     place.data_folder(plan.data)
-    with _Bar("studying", "step") as bar:
-        for step in conduct(plan, place):
-            bar.show(step.done, step.total, step.message, step.eta)
-    print(told(plan, load_scores(plan, place)))
-    print(f"report: {write_report(plan, place)}")
+    try:
+        with _Bar("studying", "step") as bar:
+            for step in conduct(plan, place):
+                bar.show(step.done, step.total, step.message, step.eta)
+    finally:  # a study that is stopped shows what it has
+        if (plan.folder(place) / "scores.csv").is_file():
+            print(told(plan, load_scores(plan, place)))
+            print(f"report: {write_report(plan, place)}")
 
 
 def export(
@@ -431,7 +434,7 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
     }
     experiment = _with_settings(experiment.model_copy(update=parts), rest, usage)
     sampler = experiment.sampler.name
-    name = chosen.name or _free(place, f"{chosen.method}-{sampler}-{chosen.data}")
+    name = chosen.name or place.free_run(f"{chosen.method}-{sampler}-{chosen.data}")
     _train(experiment, _writable(place).runs / _good(name))
 
 
@@ -534,13 +537,6 @@ def _good(name: str) -> str:
     if why := name_problem(name):
         raise UsageError(f"name {name!r} cannot be used: {why}. Give another one with --name.")
     return name
-
-
-def _free(place: Workspace, stem: str) -> str:
-    """A name that no run has: the stem, or the stem with a number."""
-    taken = {p.name for p in place.runs.glob("*")}
-    names = (stem if k == 1 else f"{stem}-{k}" for k in range(1, len(taken) + 2))
-    return next(name for name in names if name not in taken)
 
 
 def _train(experiment: Experiment, folder: Path) -> None:

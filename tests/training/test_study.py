@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ from tests.views.box_workspace import box_workspace
 from workbench.training.run import Run
 from workbench.training.studies import judo
 from workbench.training.study import Cell, Finding, Stage, Study, conduct, load_scores, table, told
+from workbench.views.report import table_html, write_report
 
 
 def stage(name, steps=3, **changes):
@@ -25,7 +27,9 @@ def study(*cells):
     def found(scores):
         return [Finding("Runs end.", bool((scores["steps"] > 0).all()), "they do")]
 
-    return Study("tiny", "Tiny", "boxes", cells, {"steps": "steps"}, ("steps",), score, found)
+    return Study(
+        "tiny", "Tiny", "boxes", "test", cells, {"steps": "steps"}, ("steps",), score, found
+    )
 
 
 @pytest.fixture
@@ -93,8 +97,8 @@ def test_the_table_has_mean_and_deviation_over_seeds_in_the_order_of_the_study()
 def planted(**accuracy):
     """Scores of the judo study with nothing but the accuracies given per method (same, other)."""
     rows = [
-        ("random encoder, frozen", judo.NONE, 0.4),
-        ("supervised", judo.NONE, 0.9),
+        (judo.RANDOM, judo.NONE, 0.4),
+        (judo.SUPERVISED, judo.NONE, 0.9),
         ("MoCo v2, 3 x longer", judo.OTHER, 0.7),
     ]
     for name, (same, other) in accuracy.items():
@@ -103,7 +107,13 @@ def planted(**accuracy):
             (name.replace("_", " "), judo.OTHER, other),
         ]
     table = pd.DataFrame(rows, columns=["row", "column", "accuracy"])
-    rest = {"loss": table["accuracy"], "boundary": 1 - table["accuracy"], "spread": 1.0, "seed": 0}
+    rest = {
+        "loss": table["accuracy"],
+        "boundary": 1 - table["accuracy"],
+        "projected": 1.0,
+        "seed": 0,
+        "failed": "",
+    }
     return table.assign(**rest)
 
 
@@ -117,12 +127,53 @@ def test_the_claims_of_the_judo_study_follow_planted_scores():
     assert "MoCo v2 0.600 -> 0.500" in worse[0].measured
 
 
+def test_a_part_of_the_judo_study_has_no_verdict_where_rows_are_missing():
+    scores = planted(MoCo_v2=(0.5, 0.6), BYOL=(0.5, 0.6))
+    for n in range(1, len(scores)):
+        assert len(judo.findings(scores[:n])) == 7
+    assert [f.repeats for f in judo.findings(scores[:1])] == [None] * 7
+    diverged = scores.assign(failed=["diverged" if r == "BYOL" else "" for r in scores["row"]])
+    assert [f.repeats for f in judo.findings(diverged) if "BYOL" in f.claim] == [True]
+
+
+def test_the_large_backbones_are_not_compared_with_the_small_one():
+    scores = planted(MoCo_v2=(0.5, 0.6))
+    big = scores[scores["row"] == "MoCo v2"].assign(row=f"MoCo v2, {judo.X3D}", accuracy=0.99)
+    assert judo.findings(pd.concat([scores, big])) == judo.findings(scores)
+
+
+def test_a_study_is_refused_before_it_trains(workspace):
+    plan = study(Cell("a", "x", 0, (stage("one"),)))
+    with pytest.raises(ValueError, match="split 'dev'"):
+        next(conduct(replace(plan, split="dev"), workspace))
+    with pytest.raises(ValueError, match="at least 1 seed; found 0"):
+        judo.judo_study("data", True, 0)
+    assert not (workspace.runs / "one").exists()
+
+
+@pytest.mark.parametrize("cells", [1, 2])
+def test_the_report_holds_the_table_the_findings_and_what_failed(workspace, cells):
+    wild = make_experiment(steps=3, evaluations=0)
+    wild = wild.model_copy(update={"train": wild.train.model_copy(update={"lr": 1e38})})
+    plan = study(
+        Cell("calm <b>", "x", 0, (stage("calm"),)), Cell("wild", "x", 0, (Stage("w", wild),))
+    )
+    list(conduct(replace(plan, cells=plan.cells[:cells]), workspace))
+    text = write_report(plan, workspace).read_text()
+    assert "they do" in text and "calm <b>" not in text.replace("calm <b>, x", "")
+    lines = table_html(plan, load_scores(plan, workspace))
+    assert "calm &lt;b&gt;" in lines and "3.000 ± 0.000" in lines
+    assert ("diverged" in text) == (cells == 2)
+    assert f"{cells} of 2 cells measured" in text
+    assert "<script src=" not in text and "<link" not in text
+
+
 def test_the_judo_study_plans_every_method_with_and_without_other_cameras():
     plan = judo.judo_study("data", quick=True)
     rows = {(c.row, c.column) for c in plan.cells}
     for name in ("MoCo v2", "SimCLR", "BYOL", "SimSiam", "SwAV", "VideoMoCo"):
         assert {(name, judo.SAME), (name, judo.OTHER)} <= rows
-    assert {("CVRL", judo.SAME), ("supervised", judo.NONE)} <= rows
+    assert {("CVRL", judo.NEAR), (judo.SUPERVISED, judo.NONE)} <= rows
     names = [s.name for c in plan.cells for s in c.stages]
     assert len(names) == len(set(names))
     for cell in plan.cells:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from workbench.data.manifest import DataSet
 from workbench.training.atomic import replacing
 from workbench.training.experiment import Experiment
 from workbench.training.run import Run
@@ -73,6 +74,7 @@ class Study:
     name: str
     title: str
     data: str
+    split: str
     cells: tuple[Cell, ...]
     scores: dict[str, str]
     higher: tuple[str, ...]
@@ -103,6 +105,7 @@ def conduct(study: Study, workspace: Workspace) -> Iterator[Progress]:
     finished = {name for name, stage in stages.items() if _finished(workspace, stage)}
     total = sum(stage.steps for stage in stages.values())
     done = sum(stages[name].steps for name in finished)
+    _check(study, workspace)
     start, first = time.monotonic(), done
     lines = []
     for number, cell in enumerate(study.cells, 1):
@@ -164,6 +167,18 @@ def told(study: Study, scores: pd.DataFrame) -> str:
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     claims = [f"- {f.claim} **{f.verdict}**: {f.measured}" for f in study.findings(scores)]
     return "\n".join([text, "", *claims])
+
+
+def _check(study: Study, workspace: Workspace) -> None:
+    """`ValueError` before anything is trained, where the data set does not allow the study."""
+    dataset = DataSet(workspace.data_folder(study.data))
+    for experiment in (stage.experiment for cell in study.cells for stage in cell.stages):
+        experiment.sampler.usable(dataset.source(experiment.data.clip, experiment.data.splits))
+    if study.split not in ("all", *dataset.table["split"].dropna()):
+        raise ValueError(
+            f"study {study.name} judges by the split {study.split!r}, which data set "
+            f"{study.data!r} does not have. Index it with a column split, or choose another."
+        )
 
 
 def _finished(workspace: Workspace, stage: Stage) -> bool:

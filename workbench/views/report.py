@@ -14,14 +14,17 @@ from bokeh.palettes import Category20_20
 from bokeh.plotting import figure
 from bokeh.resources import INLINE
 
+from workbench.data.manifest import DataSet
 from workbench.training.atomic import replacing
-from workbench.training.evaluate_detection import find_detections, load_detection
+from workbench.training.evaluate_detection import evaluate_detection
 from workbench.training.run import Run
 from workbench.training.study import Cell, Finding, Study, load_scores, table
 from workbench.workspace import Workspace
 
 SMOOTH = 0.1
 """Share of a run that a point of its loss curve is the mean of."""
+FEW = 20
+"""Points up to which a curve is left as it is."""
 STYLE = """<style>
 table.study {border-collapse: collapse; font-variant-numeric: tabular-nums}
 table.study th, table.study td {padding: 3px 10px; border-bottom: 1px solid #ddd; text-align: right}
@@ -34,20 +37,19 @@ dl.findings dt {font-weight: 600; margin-top: 10px}
 
 def write_report(study: Study, workspace: Workspace) -> Path:
     """Write `report.html` beside the scores of a study, whole or in part; the file's path."""
-    from workbench.data.manifest import DataSet
-
     scores = load_scores(study, workspace)
-    done = set(scores[["row", "column", "seed"]].itertuples(index=False, name=None))
+    scored = scores.loc[scores["failed"] == "", ["row", "column", "seed"]]
+    done = set(scored.itertuples(index=False, name=None))
     cells = [c for c in study.cells if (c.row, c.column, c.seed) in done]
     dataset = DataSet(workspace.data_folder(study.data))
     parts = [
         Div(text=f"{STYLE}<h1>{escape(study.title)}</h1>{_about(study, scores, dataset)}"),
         Div(text="<h2>Table</h2>" + table_html(study, scores)),
         Div(text="<h2>Findings</h2>" + _findings_html(study.findings(scores))),
-        Div(text="<h2>Along pre-training</h2>"),
+        Div(text="<h2>Along training</h2>"),
         _curves(cells, workspace),
         Div(text="<h2>Confusion in the test recordings</h2><p>Rows: the truth. Seeds added.</p>"),
-        _confusions(cells, workspace, dataset),
+        _confusions(cells, workspace, dataset, study.split),
     ]
     path = study.folder(workspace) / "report.html"
     with replacing(path) as temporary:
@@ -74,7 +76,7 @@ def table_html(study: Study, scores: pd.DataFrame) -> str:
     )
 
 
-def _about(study: Study, scores: pd.DataFrame, dataset: object) -> str:
+def _about(study: Study, scores: pd.DataFrame, dataset: DataSet) -> str:
     failed = scores[scores["failed"] != ""]
     words = [
         f"Data set {escape(study.data)}: {len(dataset.recordings)} recordings. "
@@ -92,54 +94,64 @@ def _findings_html(findings: list[Finding]) -> str:
     return f"<dl class='findings'>{''.join(lines)}</dl>"
 
 
+CURVES = (  # which stage from the end, what is logged, title
+    (-2, "loss", "Loss of pre-training: compare it within one method only"),
+    (-2, "knn", "kNN accuracy of held-out windows, from the random network on"),
+    (-1, "accuracy", "Accuracy of the classifier on the chunks it trains on"),
+)
+
+
 def _curves(cells: list[Cell], workspace: Workspace) -> object:
-    """Loss and kNN of every pre-training at its first seed, on a click of the legend hidden."""
-    stages = {
-        f"{cell.row}, {cell.column}": cell.stages[-2].name
-        for cell in reversed(cells)
-        if len(cell.stages) > 1
-    }
+    """Every line of the table at its first seed; a click on a name in the legend hides it."""
+    firsts = {f"{cell.row}, {cell.column}": cell for cell in reversed(cells)}
     plots = []
-    for key, title in (("loss", "loss"), ("knn", "kNN accuracy of held-out windows")):
+    for stage, key, title in CURVES:
         plot = figure(
-            width=860,
-            height=420,
-            title=title,
-            x_axis_label="step",
-            tools="pan,wheel_zoom,reset,save",
+            width=980, height=460, title=title, x_axis_label="step", tools="pan,reset,save"
         )
         lines = []
-        for k, (label, name) in enumerate(reversed(stages.items())):
-            curve = Run(workspace.runs / name).metrics()
-            if key not in curve:
+        for k, (label, cell) in enumerate(reversed(firsts.items())):
+            if len(cell.stages) < -stage:
                 continue
-            curve = curve[["step", key]].dropna()
-            if key == "loss":
-                span = max(1, round(SMOOTH * len(curve)))
-                curve[key] = curve[key].rolling(span, min_periods=1).mean()
-            names = [label] * len(curve)
-            data = ColumnDataSource({"x": curve["step"], "y": curve[key], "run": names})
-            style = {"color": Category20_20[k % 20], "line_width": 2, "alpha": 0.9}
-            lines.append((label, [plot.line("x", "y", source=data, **style)]))
+            curve = _curve(Run(workspace.runs / cell.stages[stage].name).metrics(), key)
+            data = ColumnDataSource({"x": curve.index, "y": curve, "run": [label] * len(curve)})
+            style = {"color": Category20_20[k % 20], "line_width": 2}
+            style["line_dash"] = "solid" if k < 20 else "dashed"
+            if len(curve):
+                lines.append((label, [plot.line("x", "y", source=data, **style)]))
+        if not lines:
+            continue
         plot.add_tools(HoverTool(tooltips=[("", "@run"), ("step", "@x"), (key, "@y{0.000}")]))
-        if lines:
-            legend = Legend(items=lines, click_policy="hide", label_text_font_size="8pt")
-            plot.add_layout(legend, "right")
+        legend = Legend(items=lines, click_policy="hide", label_text_font_size="8pt")
+        plot.add_layout(legend, "right")
         plots.append(plot)
-    return column(*plots)
+    return column(*plots) if plots else Div(text="Nothing was logged.")
 
 
-def _confusions(cells: list[Cell], workspace: Workspace, dataset: object) -> object:
+def _curve(metrics: pd.DataFrame, key: str) -> pd.Series:
+    """What was logged by step; what comes at each step is averaged, kNN begins at random."""
+    if key not in metrics:
+        return pd.Series(dtype=float)
+    values = metrics.set_index("step")[key]
+    if f"{key}_random" in metrics:
+        values = values.fillna({0: metrics[f"{key}_random"].iloc[0]})
+    values = values.dropna()
+    span = max(1, round(SMOOTH * len(values))) if len(values) > FEW else 1
+    return values.rolling(span, min_periods=1).mean()
+
+
+def _confusions(cells: list[Cell], workspace: Workspace, dataset: DataSet, split: str) -> object:
     """One small matrix per line of the table, its colours the share of a true class."""
     counts: dict[tuple[str, str], np.ndarray] = {}
     classes: tuple[str, ...] = ()
     for cell in cells:
-        folders = find_detections(Run(workspace.runs / cell.stages[-1].name), dataset)
-        if folders:
-            found = load_detection(folders[0])
-            classes = found.classes
-            before = counts.get((cell.row, cell.column), 0)
-            counts[(cell.row, cell.column)] = before + found.confusion
+        run = Run(workspace.runs / cell.stages[-1].name)
+        if run.config.method.name != "classify":
+            continue
+        found = evaluate_detection(run, dataset, split)  # kept from when the cell was scored
+        classes = found.classes
+        before = counts.get((cell.row, cell.column), 0)
+        counts[(cell.row, cell.column)] = before + found.confusion
     plots = []
     for (row, where), matrix in counts.items():
         share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
