@@ -53,6 +53,12 @@ class Workspace:
             raise FileNotFoundError(f"no run {name!r} in {self.root}.{hint}")
         return self.runs / name
 
+    def free_run(self, stem: str) -> str:
+        """A name that no run has: the stem, or the stem with a number."""
+        taken = {p.name.lower() for p in self.runs.glob("*")}
+        names = (stem if k == 1 else f"{stem}-{k}" for k in range(1, len(taken) + 2))
+        return next(name for name in names if name.lower() not in taken)
+
 
 def name_problem(name: str) -> str:
     """What keeps a name from being that of a data set or run, '' where it is good."""
