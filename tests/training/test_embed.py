@@ -27,7 +27,7 @@ def test_rows_know_their_moment_and_label():
     assert list(found.index["start"]) == [0, 5, 10, 15]
     assert list(found.index["frame"]) == [0, 5, 10, 15]  # centre start + 2, less the offset
     # frames of the recording: -2 0 2 | 3 5 7 | 8 10 12 | 13 15 17
-    assert list(found.index["label"]) == ["rest", "rest", None, None]
+    assert list(found.index["label"]) == ["rest", "rest", "background", "background"]
     assert told == [(2, 4), (4, 4)]
     # bright in proportion to the frame number: centres 2, 7, 12, 17
     np.testing.assert_allclose(np.diff(found.z[:, 0]), np.diff(found.z[:, 0])[0], rtol=1e-3)

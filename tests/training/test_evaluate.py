@@ -50,6 +50,25 @@ def test_segments_are_asked_for_where_no_window_shows_what_its_video_is_labelled
     assert set(queries["split"]) == {"test"}
 
 
+@pytest.mark.parametrize("label", ["whole", None])
+def test_what_no_segment_names_takes_no_part_either(source, label):
+    def actions(v):
+        return replace(v, label=v.label if label else None, segments=v.segments[1:])
+
+    exam = Examination(altered(source, actions))
+    table, _, _ = splits_of(exam)
+    assert set(table["label"]) == {"left", "right"}
+    assert all(clip.start > 0 for clip in exam.labelled)
+
+
+def test_one_action_is_told_from_background(source):
+    def swings(v):
+        return replace(v, label=None, segments=(replace(v.segments[1], start=9, label="swing"),))
+
+    table, queries, bank = splits_of(Examination(altered(source, swings)))
+    assert set(queries["label"]) == set(bank["label"]) == {"background", "swing"}
+
+
 @pytest.mark.parametrize("known", ["nothing", "one class", "one recording"])
 def test_nothing_is_asked_where_nobody_can_vote(source, known):
     change = {

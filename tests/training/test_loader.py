@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from workbench.data.video import Clip
+from tests.training.boxes import FRAMES
+from workbench.data.video import Clip, Segment, VideoSource
 from workbench.sampling import Example, SameVideo
 from workbench.training.loader import Loader, _view_seeds, class_names, frame_labels
 
@@ -55,3 +58,38 @@ def test_labels_are_the_segments(source):
     assert frame_labels(source, source.clip(2, 1)) == ["background"] * 2 + ["right"] * 2
     loaded = next(Loader(source, [2], 2, 0).batches(SameVideo(n=1), 0))
     assert set(loaded.label.ravel()) <= {0, 2}
+
+
+def altered(source, change):
+    return VideoSource([change(v) for v in source.videos], source.shape, source.frames)
+
+
+def test_frames_that_no_segment_names_are_background(source):
+    """Segments of actions are enough; nobody has to label what is not one."""
+
+    def bare(v):
+        return replace(v, label=None, segments=v.segments[1:], offset=0)
+
+    actions = altered(source, bare)
+    assert class_names(actions) == ["background", "left", "right"]
+    assert frame_labels(actions, actions.clip(2, 1)) == ["background"] * 2 + ["right"] * 2
+    loaded = next(Loader(actions, [2], 2, 0).batches(SameVideo(n=1), 0))
+    assert set(loaded.label.ravel()) <= {0, 2}
+    some = altered(source, lambda v: bare(v) if v.recording == "r1" else replace(v, segments=()))
+    assert class_names(some) == ["background", "left", "right"]
+    assert frame_labels(some, some.clip(0, 1)) == ["left"] * 4  # a video's label holds throughout
+    nothing = altered(some, lambda v: replace(v, label=None))
+    assert frame_labels(nothing, nothing.clip(0, 1)) == ["background"] * 4
+
+
+def test_where_nothing_is_background_it_is_no_class(source):
+    whole = altered(source, lambda v: replace(v, segments=()))
+    assert class_names(whole) == ["left", "right"]
+    assert frame_labels(whole, whole.clip(0, 0)) == ["left"] * 4
+    bare = altered(whole, lambda v: replace(v, label=None))
+    assert class_names(bare) == [] and frame_labels(bare, bare.clip(0, 0)) == [None] * 4
+    halves = Segment(9, FRAMES, "b"), Segment(0, 9, "a")
+    covered = altered(source, lambda v: replace(v, label=None, segments=halves))
+    assert class_names(covered) == ["a", "b"]
+    late = altered(covered, lambda v: replace(v, offset=1))
+    assert class_names(late) == ["a", "b", "background"]  # frame 0 is before the recording

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 Stream = Literal["rgb", "flow", "diff"]
+BACKGROUND = "background"
+"""The label of frames that no segment names, in data with segments; also one to be given."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class VideoSource:
 
     videos: what may be sampled; an index into this list is "video i".
     frames: video i -> (n_frames, H, W, 3) uint8, memory-mapped, indexable by frame number.
+    segmented: whether any of the videos has segments.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class VideoSource:
         self.frames = frames
         names = {name: k for k, name in enumerate(dict.fromkeys(v.recording for v in self.videos))}
         self._recording = [names[v.recording] for v in self.videos]
+        self.segmented = any(v.segments for v in self.videos)
         self._cameras: dict[int, list[int]] = {}
         for i, r in enumerate(self._recording):
             self._cameras.setdefault(r, []).append(i)

@@ -40,7 +40,8 @@ class ClassifyConfig(MethodSettings):
     encoder_rate: float = Field(1.0, gt=0, le=1)
     """Learning rate of the encoder, as a share of the linear layer's, where it is not frozen."""
     classes: tuple[str, ...] = ()
-    """Labels to tell apart, in the order of the predictions; none given: all of the data."""
+    """Labels to tell apart, in the order of the predictions; none given: all of the data. Where
+    segments are labelled, frames outside them are `background`."""
 
     def knowing(self, classes: Sequence[str]) -> Self:
         """The settings with the labels of the data as classes, where none were given."""

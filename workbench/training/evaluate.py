@@ -26,7 +26,7 @@ import pandas as pd
 from workbench.analysis.embeddings import Embeddings
 from workbench.analysis.health import Health, collapsed, health
 from workbench.analysis.scores import cross_view_alignment, knn_accuracy
-from workbench.data.video import Clip, VideoSource
+from workbench.data.video import BACKGROUND, Clip, VideoSource
 from workbench.sampling.other_camera import common_range, partners
 from workbench.training.embed import describe, encode
 
@@ -72,7 +72,8 @@ class Examination:
 
         knn is the share of held-out windows (split other than train) whose label the nearest
         windows of the training split vote for; without splits every recording is held out in turn.
-        Windows that do not show what their video is labelled, such as background, take no part.
+        Windows that do not show what their video is labelled, such as background, take no part,
+        but where there is nothing else to tell apart.
         alignment is the distance in time of the nearest window of another camera, as a share of
         the recording. project: (N, D) features -> (N, d) unit vectors, None where there are none.
         """
@@ -164,9 +165,10 @@ def _votes(source: VideoSource, budget: int) -> tuple[list[Clip], np.ndarray, np
     table = describe(source, clips)
     whole = np.array([source.videos[v].label for v in table["video"]], dtype=object)
     known = table["label"].notna().to_numpy()
-    shown = known & (pd.isna(whole) | (table["label"].to_numpy() == whole))
+    action = known & (table["label"] != BACKGROUND).to_numpy()
+    shown = action & (pd.isna(whole) | (table["label"].to_numpy() == whole))
     train = (table["split"] == "train").to_numpy()
-    for kept in (shown, known):
+    for kept in (shown, action, known):
         for queries, bank in ((kept & ~train, kept & train), (kept, kept)):
             if _can_vote(table[queries], table[bank]):
                 used = queries | bank

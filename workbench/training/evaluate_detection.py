@@ -16,7 +16,7 @@ import pandas as pd
 
 from workbench.analysis import detection as scores
 from workbench.data.manifest import DataSet
-from workbench.data.video import Clip, VideoSource
+from workbench.data.video import BACKGROUND, Clip, VideoSource
 from workbench.training.atomic import replacing, write_json
 from workbench.training.detect import Detector
 from workbench.training.loader import frame_labels
@@ -24,7 +24,6 @@ from workbench.training.loader import frame_labels
 if TYPE_CHECKING:
     from workbench.training.run import Run
 
-BACKGROUND = "background"
 BATCH = 16
 """Chunks that go through the network together."""
 TIMED = 3.0
@@ -54,6 +53,15 @@ class Detection:
     def scores(self) -> dict:
         """See `judge`."""
         return self.about["scores"]
+
+    @property
+    def errors(self) -> dict:
+        """The kinds of errors; NaN for those about background where that is no class."""
+        found = self.scores["errors"]
+        if BACKGROUND in self.classes:
+            return found
+        kinds = ("missed", "invented", "boundary", "straddling")
+        return found | dict.fromkeys(kinds, float("nan"))
 
     @property
     def confusion(self) -> np.ndarray:
@@ -160,16 +168,9 @@ def default_split(dataset: DataSet) -> str:
 
 
 def frame_truth(source: VideoSource, video: int, classes: tuple[str, ...]) -> np.ndarray:
-    """(T,) class of each frame of a video, -1 unknown.
-
-    Where the data set has segments, frames without a label are background, if that is a class.
-    """
-    n = source.videos[video].n_frames
-    names = pd.Series(frame_labels(source, Clip(video, 0, n, 1)), dtype=object)
-    codes = _codes(names, classes)
-    if BACKGROUND in classes and any(v.segments for v in source.videos):
-        codes[names.isna().to_numpy()] = classes.index(BACKGROUND)
-    return codes
+    """(T,) class of each frame of a video, by the rule that training follows; -1 unknown."""
+    names = frame_labels(source, Clip(video, 0, source.videos[video].n_frames, 1))
+    return _codes(pd.Series(names, dtype=object), classes)
 
 
 def judge(

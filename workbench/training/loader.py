@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.data.video import Clip, VideoSource
+from workbench.data.video import BACKGROUND, Clip, Video, VideoSource
 from workbench.sampling import Example, Sampler
 
 
@@ -98,20 +98,42 @@ class Loader:
 
 
 def class_names(source: VideoSource) -> list[str]:
-    """The labels that videos and segments of a source carry, sorted."""
-    videos = {v.label for v in source.videos if v.label is not None}
-    return sorted(videos | {s.label for v in source.videos for s in v.segments})
+    """The labels that videos and segments of a source carry, sorted.
+
+    Background is one of them where it shows: see `frame_labels`.
+    """
+    labels = {v.label for v in source.videos if v.label is not None}
+    labels |= {s.label for v in source.videos for s in v.segments}
+    if source.segmented and any(_shows_background(v) for v in source.videos):
+        labels.add(BACKGROUND)
+    return sorted(labels)
 
 
 def frame_labels(source: VideoSource, clip: Clip) -> list[str | None]:
-    """The label of each frame of a clip: its segment's; without segments the video's."""
+    """The label of each frame of a clip: its segment's; without segments the video's.
+
+    In data with segments what has neither is background; elsewhere it is unknown (None).
+    """
     video = source.videos[clip.video]
     if not video.segments:
-        return [video.label] * clip.length
+        unnamed = BACKGROUND if source.segmented else None
+        return [unnamed if video.label is None else video.label] * clip.length
     return [
-        next((s.label for s in video.segments if s.start <= k < s.stop), None)
+        next((s.label for s in video.segments if s.start <= k < s.stop), BACKGROUND)
         for k in clip.frames - video.offset
     ]
+
+
+def _shows_background(video: Video) -> bool:
+    """Whether a frame of a video has no label, its own or a segment's."""
+    if not video.segments:
+        return video.label is None
+    reached = -video.offset
+    for s in sorted(video.segments, key=lambda s: s.start):
+        if s.start > reached:
+            return True
+        reached = max(reached, s.stop)
+    return reached < video.n_frames - video.offset
 
 
 def _view_seeds(example: Example, rng: np.random.Generator) -> list[int]:

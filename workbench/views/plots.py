@@ -15,6 +15,8 @@ import pandas as pd
 from bokeh.models import HoverTool, LassoSelectTool, Span
 from bokeh.palettes import Colorblind
 
+from workbench.data.video import BACKGROUND
+
 hv.extension("bokeh", logo=False)  # registers the backend; loads nothing in a browser
 
 GREY = "#9aa0a6"
@@ -22,7 +24,7 @@ CURSOR = "#ff5a1f"
 OTHER = "#00a5cf"
 SELECTED = "#f5b700"
 FEW = [Colorblind[7][k] for k in (0, 5, 3, 6, 1, 4, 2)]  # blue and vermilion first, yellow last
-CALM = {"background", "unknown", ""}
+CALM = {BACKGROUND, "unknown", ""}
 LEGEND = 16
 """Labels up to which a legend helps."""
 FINE = 1000

@@ -22,13 +22,13 @@ from workbench.data.demo.scene import SHAKE, Scene
 from workbench.data.demo.skeleton import JOINTS, Body, Pose
 from workbench.data.demo.throws import END, START, THROWS, varied
 from workbench.data.demo.video import write_video
+from workbench.data.video import BACKGROUND
 
 SIZES = {"small": 12, "full": 200}
 """Size -> number of recordings."""
 FPS = 30
 WIDTH, HEIGHT = 320, 240
 CAMERAS = tuple(CORNERS)
-BACKGROUND = "background"
 NAME = "judo-{:03d}"
 
 
@@ -87,7 +87,8 @@ def stage(index: int, label: str, seed: int = 0) -> Recording:
     """Recording `index`, performed and lit but not yet filmed.
 
     Movement, people, hall and cameras are drawn from generators of their own, so that nothing that
-    is seen beside the movement depends on the class.
+    is seen beside the movement depends on the class. The first and the last 15 % of the frames,
+    rounded, are background [our reconstruction].
     """
     moves, people, place, film = (np.random.default_rng([seed, index, k]) for k in range(4))
     n = int(np.clip(round(moves.gamma(9, 6.8)), 48, 114))  # 1.6 to 3.8 s, most near 2 s
@@ -155,6 +156,9 @@ def classes(count: int, seed: int = 0) -> list[str]:
 
 def splits(labels: list[str], seed: int = 0) -> list[str]:
     """train, val or test of each recording: 70/20/10, every class in the same shares.
+
+    All cameras of a recording are in one split [our reconstruction], or the same moment seen from
+    elsewhere would be both learned and asked.
 
     Where a class has too few for that, val and test (never below two recordings) take turns to
     take one from the class that has most left in train, so that train keeps every class: of 12
