@@ -2,11 +2,14 @@
 
 import threading
 import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import av
 import pytest
 
 from tests.barcode import draw_barcode, read_barcode, write_barcode_video
+from workbench.data import live
 from workbench.data.live import watch
 from workbench.data.readers import BadVideo
 
@@ -106,3 +109,68 @@ def test_files_that_come_into_a_folder_are_watched_once_whole(tmp_path):
             write_barcode_video(tmp_path / "b.mp4", 6, size=(96, 64))
             time.sleep(0.1)
     assert names == [("a.mp4", 5), ("b.mp4", 6)]
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_file_that_is_taken_away_is_passed_over(tmp_path, monkeypatch, follow):
+    write_barcode_video(tmp_path / "b.mp4", 5, size=(96, 64))
+    listed = live._videos
+    monkeypatch.setattr(live, "_videos", lambda folder: [folder / "a.mp4", *listed(folder)])
+    found = watch(str(tmp_path), 48, follow=follow, patience=1.5)
+    assert [(v.name, numbers(v)) for v in found] == [("b.mp4", list(range(5)))]
+
+
+@contextmanager
+def camera(data, promised, silent=0.0):
+    """The URL of a stream that sends data and then, after some silence, hangs up."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(promised))
+            self.end_headers()
+            self.wfile.write(data)
+            self.wfile.flush()
+            time.sleep(silent)
+
+        def log_message(self, *words):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/live.ts"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def stream(tmp_path):
+    recorder = Recorder(tmp_path / "live.ts", 40)
+    recorder.go_on.set()
+    recorder.run()
+    return (tmp_path / "live.ts").read_bytes()
+
+
+def test_a_stream_that_ends_is_watched_to_its_end(stream):
+    with camera(stream, len(stream)) as url:
+        (video,) = watch(url, side=90)
+        assert numbers(video) == list(range(40))
+
+
+def test_a_stream_that_breaks_off_is_told(stream):
+    seen = []
+    with camera(stream[: len(stream) // 2], len(stream)) as url:
+        (video,) = watch(url, side=90)
+        with pytest.raises(BadVideo, match="broke off"):
+            for rgb, _ in video.frames:
+                seen.append(read_barcode(rgb))
+    assert len(seen) > 10 and seen == list(range(len(seen)))
+
+
+def test_a_stream_falls_silent_for_as_long_as_there_is_patience(stream):
+    with camera(stream, 2 * len(stream), silent=3) as url:
+        (video,) = watch(url, side=90, patience=1.0)
+        assert len(numbers(video)) > 30

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,10 @@ def _folder(path: Path, side: int, follow: bool, patience: float | None) -> Iter
     while True:
         new = [p for p in _videos(path) if p not in seen]
         for file in new:
-            size = file.stat().st_size
+            try:
+                size = file.stat().st_size
+            except FileNotFoundError:
+                continue  # taken away since the folder was looked at
             if follow and (not size or sizes.get(file) != size):
                 sizes[file] = size
                 quiet = time.monotonic()
@@ -123,7 +126,10 @@ def _growing(path: Path, side: int, patience: float | None) -> Frames:
 
 
 def _stream(place: str, side: int, patience: float | None) -> Frames:
-    """Frames of a camera or URL as they come."""
+    """Frames of a camera or URL as they come; `BadVideo` where they break off.
+
+    Silence for longer than `patience` is the end that was asked for.
+    """
     device = {"linux": ("v4l2", f"/dev/video{place}"), "darwin": ("avfoundation", place)}
     if "://" in place:
         got = _opened(place, place, timeout=(15.0, patience or 30.0))
@@ -135,8 +141,19 @@ def _stream(place: str, side: int, patience: float | None) -> Frames:
             "cameras by number work on Linux and macOS",
             "Let FFmpeg stream the camera, and give the URL of the stream.",
         )
+
+    def broken(error: av.error.FFmpegError) -> None:
+        if patience is not None and isinstance(error, av.error.ExitError):
+            return
+        silent = "nothing came for 30 seconds"
+        found = silent if isinstance(error, av.error.ExitError) else error.strerror or error
+        raise BadVideo(
+            f"the stream broke off ({found})",
+            "Check the camera or the network, and start again.",
+        )
+
     with got as file:
-        yield from _decode(file, side)
+        yield from _decode(file, side, broken)
 
 
 def _opened(name: str, place: object, **options: object) -> av.container.InputContainer:
@@ -149,8 +166,15 @@ def _opened(name: str, place: object, **options: object) -> av.container.InputCo
         ) from None
 
 
-def _decode(file: av.container.InputContainer, side: int) -> Frames:
-    """Every frame as soon as it can be decoded; a damaged packet is passed over."""
+def _decode(
+    file: av.container.InputContainer,
+    side: int,
+    broken: Callable[[av.error.FFmpegError], None] = lambda error: None,
+) -> Frames:
+    """Every frame as soon as it can be decoded; a damaged packet is passed over.
+
+    broken: called where no more can be read before the end.
+    """
     if not file.streams.video:
         raise BadVideo("no video in it (audio only?)", "Choose another one.")
     stream = file.streams.video[0]
@@ -160,7 +184,10 @@ def _decode(file: av.container.InputContainer, side: int) -> Frames:
         while True:
             try:
                 packet = next(packets)
-            except (StopIteration, av.error.FFmpegError):
+            except (StopIteration, av.error.EOFError):
+                return
+            except av.error.FFmpegError as error:
+                broken(error)
                 return
             try:
                 frames = packet.decode()
