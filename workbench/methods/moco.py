@@ -77,6 +77,10 @@ class MoCoConfig(MethodSettings):
 class MoCo(Projected):
     """f_q is (encoder, head), f_k is (key_encoder, key_head); the queue holds keys of f_k.
 
+    Keys of the query's own group are left out as an option, on by default [our reconstruction: of
+    positives from other cameras the thesis does not say that they are; off, they are ordinary
+    negatives].
+
     The state that makes a resumed run exact is in buffers: queue (K, d), queue_group (K,), the
     group each key came from, and queue_next, the slot that is written next.
     """

@@ -56,6 +56,10 @@ class SimCLRConfig(MethodSettings):
 class SimCLR(Projected):
     """f is the encoder, g the head. Without a queue or a second network, a batch is all there is.
 
+    Examples of the own group are left out as an option, on by default [our reconstruction: of
+    positives from other cameras the thesis does not say that they are; off, they are ordinary
+    negatives].
+
     The buffer `alone` counts the latest examples that had no negative.
     """
 

@@ -17,8 +17,9 @@ class OtherCamera(Sampler):
     """The same instant of a recording, filmed from two positions.
 
     Cameras are aligned by frame of the recording; instants that one of them did not film whole are
-    never drawn. Over an epoch every ordered pair of distinct cameras is equally likely. The group
-    is the recording.
+    never drawn. Instants are drawn uniformly, and over an epoch every ordered pair of distinct
+    cameras is equally likely [all of this is our reconstruction: the thesis says only that a
+    positive is the same instant from two different cameras]. The group is the recording.
     """
 
     name: Literal["other-camera"] = "other-camera"
