@@ -1,6 +1,7 @@
 """What `workbench detect` and `workbench evaluate` print."""
 
 import csv
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -12,6 +13,7 @@ from tests.views.detected import write_detection
 from tests.views.swing_workspace import swing_workspace
 from workbench.data.live import watch
 from workbench.training.evaluate_detection import load_detection
+from workbench.views.score_table import score_table
 from workbench.watching import print_detections, print_scores
 
 
@@ -62,3 +64,16 @@ def test_scores_as_a_table(tmp_path, capsys):
     said = capsys.readouterr().out
     for text in ("balanced accuracy", "frame mAP", "latency", "0 of 4", "12.5 x", "jump", "true"):
         assert text in said
+    assert "0 missed, 0 invented" in said
+
+
+def test_without_a_background_class_nothing_can_be_missed_or_invented(tmp_path, capsys):
+    found = load_detection(write_detection(swing_workspace(tmp_path)))
+    names = ("rest", *found.classes[1:])
+    chunks = found.chunks.replace("background", "rest")
+    found = replace(found, classes=names, chunks=chunks)
+    print_scores(found)
+    said = capsys.readouterr().out
+    assert "- missed, - invented" in said and "0%" not in said
+    assert "Boundary</td>" in score_table(found)
+    assert "<b>-</b>" in score_table(found).partition("Boundary")[2].partition("</tr>")[0]

@@ -117,7 +117,7 @@ class _Rows:
 def print_scores(found: Detection) -> None:
     """The scores of online detection, then those of each class, then the confusion matrix."""
     about, scores = found.about, found.scores
-    clip, late, wrong = about["clip"], scores["latency"], scores["errors"]
+    clip, late, wrong = about["clip"], scores["latency"], found.errors
     state = "carrying its state" if about["streaming"] else "each by itself"
     apart = f" {clip['stride']} frames apart" if clip["stride"] > 1 else ""
     print(
@@ -131,7 +131,8 @@ def print_scores(found: Detection) -> None:
         ("frame mAP", f"{scores['frame_map']:.3f}", "mean over classes of average precision"),
         ("latency", _frames(late["median"]), "median, start of an action to first right chunk"),
         ("", _frames(late["mean"]), f"mean over the {detected} of {late['actions']} detected"),
-        ("errors", str(wrong["total"]), f"{wrong['missed']} missed, {wrong['invented']} invented, "
+        ("errors", str(wrong["total"]),
+         f"{_count(wrong['missed'])} missed, {_count(wrong['invented'])} invented, "
          f"{wrong['swapped']} swapped for another action"),
         ("", _share(wrong["boundary"]), "of the errors confuse background and action"),
         ("", _share(wrong["straddling"]), "of the errors in chunks that hold both"),
@@ -157,6 +158,10 @@ def print_scores(found: Detection) -> None:
 
 def _frames(number: float) -> str:
     return "-" if math.isnan(number) else f"{number:.1f} frames"
+
+
+def _count(number: float) -> str:
+    return "-" if math.isnan(number) else str(number)
 
 
 def _share(number: float) -> str:

@@ -9,7 +9,6 @@ from workbench.analysis.detection import (
     actions_of,
     average_precision,
     balanced_accuracy,
-    chunk_starts,
     confusion,
     errors,
     latency,
@@ -19,27 +18,6 @@ from workbench.analysis.detection import (
     precision_recall,
     summarise,
 )
-
-
-@pytest.mark.parametrize(
-    ("n", "length", "overlap", "expected"),
-    [
-        (23, 8, 3, [0, 5, 10, 15]),  # the last chunk ends with the video
-        (22, 8, 3, [0, 5, 10]),  # frames 18 ... 21 are a tail
-        (10, 4, 2, [0, 2, 4, 6]),
-        (11, 4, 2, [0, 2, 4, 6]),
-        (8, 8, 0, [0]),
-        (7, 8, 3, []),
-    ],
-)
-def test_chunks_are_complete_and_a_hop_apart(n, length, overlap, expected):
-    assert list(chunk_starts(n, length, overlap)) == expected
-
-
-@pytest.mark.parametrize("overlap", [8, 9, -1])
-def test_an_overlap_must_leave_a_hop(overlap):
-    with pytest.raises(ValueError, match="give 0 to 7"):
-        chunk_starts(20, 8, overlap)
 
 
 def test_majority_and_its_ties():

@@ -111,6 +111,22 @@ def test_stride_and_diff_widen_what_a_chunk_covers():
     assert list(difference.starts(10)) == [0, 4] and list(difference.starts(9)) == [0]
 
 
+@pytest.mark.parametrize(
+    ("n", "length", "overlap", "expected"),
+    [
+        (23, 8, 3, [0, 5, 10, 15]),  # the last chunk ends with the video
+        (22, 8, 3, [0, 5, 10]),  # frames 18 ... 21 are a tail
+        (10, 4, 2, [0, 2, 4, 6]),
+        (11, 4, 2, [0, 2, 4, 6]),
+        (8, 8, 0, [0]),
+    ],
+)
+def test_chunks_are_complete_and_a_hop_apart(n, length, overlap, expected):
+    detector = lamp(ClipShape(length=length, stride=1, size=16), overlap)
+    assert list(detector.starts(n)) == expected
+    assert [c.start for c in detector.watch(shades([0] * n))] == expected
+
+
 def test_what_cannot_be_is_said():
     with pytest.raises(ValueError, match="3 frames; a chunk of 4 pictures needs 4"):
         list(lamp(FOUR).watch(shades([0] * 3)))

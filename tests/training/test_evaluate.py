@@ -65,7 +65,7 @@ def test_one_action_is_told_from_background(source):
     def swings(v):
         return replace(v, label=None, segments=(replace(v.segments[1], start=9, label="swing"),))
 
-    table, queries, bank = splits_of(Examination(altered(source, swings)))
+    _, queries, bank = splits_of(Examination(altered(source, swings)))
     assert set(queries["label"]) == set(bank["label"]) == {"background", "swing"}
 
 

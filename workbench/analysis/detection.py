@@ -45,19 +45,6 @@ class Errors(NamedTuple):
     """Share of the errors in chunks that hold both background and action; NaN: no error."""
 
 
-def chunk_starts(n_frames: int, length: int = 8, overlap: int = 3) -> np.ndarray:
-    """(N,) first frames of all complete chunks, `length - overlap` frames apart.
-
-    An incomplete tail is dropped [our reconstruction]. 8 frames with overlap 3, or 4 with overlap
-    2, are the thesis's. Empty where the video is shorter than a chunk.
-    """
-    if not 0 <= overlap < length:
-        raise ValueError(
-            f"chunks of {length} frames cannot overlap by {overlap}: give 0 to {length - 1}."
-        )
-    return np.arange(0, n_frames - length + 1, length - overlap)
-
-
 def majority(labels: Sequence[Label]) -> Label:
     """What most frames of a chunk are labelled; in a tie what comes first [our reconstruction]."""
     return Counter(labels).most_common(1)[0][0]

@@ -114,7 +114,10 @@ class Detector:
         return (self.shape.length - self.overlap) * self.shape.stride
 
     def starts(self, n_frames: int) -> np.ndarray:
-        """(N,) first frames of the complete chunks of a video; `ValueError` where there is none."""
+        """(N,) first frames of the complete chunks of a video; `ValueError` where there is none.
+
+        An incomplete tail is dropped [our reconstruction].
+        """
         self._need(n_frames)
         return np.arange(0, n_frames - self.span + 1, self.hop)
 

@@ -15,7 +15,7 @@ NAME = 'style="padding:2px 10px 2px 0;text-align:left"'
 def score_table(found: Detection) -> str:
     """All scores, then those of each class."""
     s, about = found.scores, found.about
-    late, wrong = s["latency"], s["errors"]
+    late, wrong = s["latency"], found.errors
     detected = late["actions"] - late["undetected"]
     rows = [
         ("Accuracy", _number(s["accuracy"]), f"of {s['chunks']} chunks"),
