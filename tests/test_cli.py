@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.barcode import write_barcode_video
-from workbench.cli import _with_settings, main
+from workbench.cli import _stored_side, _with_settings, main
+from workbench.data.video import ClipShape
+from workbench.training.experiment import DataConfig
 from workbench.training.recipes import RECIPES
 from workbench.training.run import Run
 from workbench.views.monitor import command_line
@@ -140,7 +142,7 @@ def test_wrong_settings_say_what_was_found_and_expected(run, videos, tmp_path):
     said = run("train", "moco", "--data", "mine", "--augment.crop", 0.9, 0.3, code=2)
     assert "augment: crop goes from 0.9 to 0.3" in said
     said = run("train", "moco", "--data", "mine", "--data.splits", "dev", ok=False)
-    assert "no split 'dev'" in said and "It has no splits" in said
+    assert "no split 'dev'" in said and "leave data.splits empty" in said
     assert not (tmp_path / "workspace" / "runs").exists()
 
 
@@ -150,7 +152,7 @@ def test_what_cannot_be_done_to_a_run_is_explained(run, videos, tmp_path):
     assert "trained to the end already" in run("resume", "first")
     few = ["--train.steps", 2, "--train.batch", 4]
     said = run("train", "classify", "--data", "mine", "--init", "first", *few, ok=False)
-    assert "no split 'train'" in said
+    assert "has no splits: all of its videos" in said and "needs two classes" in said
     said = run("train", "moco", "--data", "mine", "--init", "nobody", ok=False)
     assert "no run 'nobody'" in said
     said = run("train", "moco", "--data", "mine", "--name", "first", ok=False)
@@ -183,6 +185,31 @@ def test_a_classifier_on_top_of_a_run_sees_what_the_run_saw(run, videos, tmp_pat
     assert (second.encoder, second.data.clip) == (first.encoder, first.data.clip)
     said = run("evaluate", "second", "--split", "all")
     assert "balanced accuracy" in said and "Not held out" in said
+
+
+def test_a_classifier_needs_no_splits_but_those_that_are_asked_for(run, videos, tmp_path):
+    def index(name, split):
+        head = "recording,camera,path,label" + (",split" if split else "")
+        rows = [f"{f.stem[0]},{f.stem[2:]},{f},{'up' if f.stem[0] == 'a' else 'down'}"
+                + (f",{split}" if split else "") for f in sorted(videos.iterdir())]  # fmt: skip
+        (tmp_path / "clips.csv").write_text("\n".join([head, *rows]))
+        run("index", tmp_path / "clips.csv", "--name", name, "--side", 48, "--workers", 1)
+
+    index("mine", "")
+    run("train", "moco", "--data", "mine", "--name", "first", *SMALL)
+    few = ["--init", "first", "--train.epochs", 1, "--train.batch", 4, "--name", "second"]
+    run("train", "classify", "--data", "mine", *few)
+    assert Run(tmp_path / "workspace/runs/second").config.data.splits is None
+    index("other", "dev")
+    said = run("train", "classify", "--data", "other", *few[:-1], "third", ok=False)
+    assert "no split 'train'. Its splits: dev" in said
+
+
+def test_without_its_data_set_a_run_watches_pictures_no_smaller_than_it_learned(tmp_path):
+    sizes = {112: 129, 16: 128, 224: 258}
+    for size, side in sizes.items():
+        data = DataConfig(name="gone", clip=ClipShape(size=size))
+        assert _stored_side(Workspace(tmp_path), data) == side
 
 
 def test_doctor_reports(process):

@@ -25,7 +25,7 @@ from workbench.workspace import Workspace, find_workspace, name_problem
 
 if TYPE_CHECKING:
     from workbench.data.sources import Entry
-    from workbench.training.experiment import Experiment
+    from workbench.training.experiment import DataConfig, Experiment
     from workbench.training.run import Run
 
 RunName = Annotated[str, arg(metavar="RUN", help="Name of the run.")]
@@ -246,16 +246,23 @@ def detect(
         workspace: Where the run lies.
     """
     from workbench.data.live import watch
-    from workbench.data.manifest import DataSet
     from workbench.training.detect import Detector
     from workbench.training.run import Run
     from workbench.watching import print_detections
 
     place = find_workspace(workspace)
     detector = Detector.of(source := Run(place.run_folder(run)), chunk, overlap)
-    data = source.config.data.name
-    side = DataSet(place.data / data).side if data in place.data_names() else 128
+    side = _stored_side(place, source.config.data)
     print_detections(detector, watch(video, side, follow, patience), streaming, follow, csv)
+
+
+def _stored_side(place: Workspace, data: DataConfig) -> int:
+    """The short side of a data set's stored frames; as it would be where the set is gone."""
+    from workbench.data.manifest import DataSet
+
+    if data.name in place.data_names():
+        return DataSet(place.data / data.name).side
+    return max(128, round(1.15 * data.clip.size))
 
 
 def evaluate(
@@ -422,6 +429,8 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
         place.data_folder(chosen.data)
 
     experiment = _start(chosen.method, chosen.data, RECIPES, METHODS)
+    if chosen.data in place.data_names():
+        experiment = _within(experiment, place)
     if chosen.init:
         experiment = _following(experiment, place, chosen.init)
     parts = {
@@ -447,6 +456,18 @@ def _start(method: str, data: str, recipes: dict, methods: dict) -> Experiment:
         return recipes[method](data)
     build = _one("method", method, methods, [*recipes, *methods])
     return Experiment(data=DataConfig(name=data), method=build(), sampler=SameVideo(n=build.views))
+
+
+def _within(experiment: Experiment, place: Workspace) -> Experiment:
+    """The experiment on all videos where a recipe asks for splits and the data set has none."""
+    from workbench.data.manifest import DataSet
+
+    dataset = DataSet(place.data_folder(experiment.data.name))
+    if experiment.data.splits is None or dataset.table["split"].notna().any():
+        return experiment
+    print(f"data set {dataset.name!r} has no splits: all of its videos are trained on")
+    data = experiment.data.model_copy(update={"splits": None})
+    return experiment.model_copy(update={"data": data})
 
 
 def _following(experiment: Experiment, place: Workspace, init: str) -> Experiment:

@@ -211,7 +211,12 @@ class DataSet:
             return source
         known = {v.split for v in self.videos} - {None}
         if missing := [s for s in splits if s not in known]:
-            here = f"Its splits: {', '.join(sorted(known))}." if known else "It has no splits."
+            here = f"Its splits: {', '.join(sorted(known))}."
+            if not known:
+                here = (
+                    "It has no splits: leave data.splits empty (None) to take every video, or "
+                    "index it again with {split} in --pattern or a column split in its manifest."
+                )
             raise ValueError(f"data set {self.name!r} has no split {missing[0]!r}. {here}")
         return source.select(lambda v: v.split in splits)
 
