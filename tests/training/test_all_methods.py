@@ -23,6 +23,9 @@ SMALL = {"queue": 16, "dim": 16, "momentum": 0.9, "prototypes": 8, "frozen": 0.0
 """Settings for eight clips of 16 pixels, for the methods that have them; see also `small`."""
 STEPS = 24
 READS_LABELS = {"classify"}
+FOLLOWED = {"moco", "videomoco", "byol"}
+FOLLOWS = ("key_", "target_")
+"""Of FOLLOWED methods, the networks that follow another one and take no gradient."""
 
 
 def small(method):
@@ -64,12 +67,21 @@ def without_labels(source):
     return VideoSource(videos, source.shape, source.frames)
 
 
-@pytest.mark.parametrize(("method", "sampler"), PAIRS)
-def test_the_loss_falls_and_what_is_frozen_stays(method, sampler, source):
-    experiment = make(method, sampler).knowing(class_names(source))
-    built = experiment.build()
+PROBE = pytest.param("classify", SAMPLERS["same-video"](n=1), {"freeze": True}, id="probe")
+
+
+@pytest.mark.parametrize(
+    ("method", "sampler", "settings"),
+    [*(pytest.param(*pair.values, {}, id=pair.id) for pair in PAIRS), PROBE],
+)
+def test_the_loss_falls_and_what_is_frozen_stays(method, sampler, settings, source):
+    rate = {"lr": 0.03} if settings else {}  # a linear layer alone takes larger steps
+    experiment = make(method, sampler, **rate).knowing(class_names(source))
+    settings = experiment.method.model_copy(update=settings)
+    built = experiment.model_copy(update={"method": settings}).build()
     trainer = Trainer(built, sampler, source, experiment.augment, experiment.train)
-    frozen = [part for part in built.frozen()]
+    frozen = list(built.frozen())
+    assert bool(frozen) == getattr(settings, "freeze", False)
     before = [{k: v.clone() for k, v in part.state_dict().items()} for part in frozen]
     eight = next(trainer.loader.batches(sampler, 0))
     built.train()
@@ -78,6 +90,13 @@ def test_the_loss_falls_and_what_is_frozen_stays(method, sampler, source):
     assert np.mean(losses[-4:]) < np.mean(losses[2:6]) - 0.05
     for part, state in zip(frozen, before, strict=True):
         assert all(torch.equal(v, state[k]) for k, v in part.state_dict().items())
+    follows = [p for name, p in built.named_parameters() if name.startswith(FOLLOWS)]
+    assert bool(follows) == (method in FOLLOWED)
+    still = [p for part in frozen for p in part.parameters()] + follows
+    assert not any(p.requires_grad for p in still)
+    trainer.fabric.backward(built(trainer.batch(eight), Clock())[0])
+    assert all(p.grad is None for p in built.parameters() if not p.requires_grad)
+    assert any(p.grad is not None for p in built.parameters())
 
 
 @pytest.mark.parametrize(("method", "sampler"), PAIRS)
