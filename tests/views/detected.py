@@ -16,7 +16,7 @@ CLASSES = ("background", *sorted(LABELS))  # background, jump, spin, swing
 SHAPE = ClipShape(length=8, stride=1, size=32)
 
 
-def write_detection(workspace, name="judge", split="val"):
+def write_detection(workspace, name="judge", split="val", key="abc", overlap=3, streaming=False):
     """The run of a classifier, and what it says about a split of the swings."""
     dataset, run = DataSet(workspace.data / "swings"), Run(workspace.runs / name)
     write_classifier(run)
@@ -26,7 +26,7 @@ def write_detection(workspace, name="judge", split="val"):
         if v.split != split:
             continue
         truth[i] = frame_truth(source, i, CLASSES)
-        for start in range(0, v.n_frames - 7, 5):
+        for start in range(0, v.n_frames - 7, 8 - overlap):
             codes = truth[i][start : start + 8].tolist()
             right = CLASSES[majority(codes)]
             said = CLASSES.index("spin" if right == "jump" else right)
@@ -37,23 +37,25 @@ def write_detection(workspace, name="judge", split="val"):
             about |= {"stop": start + 8, "truth": right, "predicted": CLASSES[said]}
             rows.append(about | {"probability": 0.7, "straddles": len(set(codes)) > 1})
     chunks, probabilities = pd.DataFrame(rows), np.array(probabilities, np.float32)
-    folder = run.folder / "detections" / "abc"
+    folder = run.folder / "detections" / key
     folder.mkdir(parents=True)
     chunks.to_parquet(folder / "chunks.parquet")
     np.save(folder / "probabilities.npy", probabilities)
     scores = judge(CLASSES, chunks, probabilities, source, truth) | {"speed": 12.5}
-    about = {"data": "swings", "fingerprint": dataset.fingerprint, "split": split, "overlap": 3}
+    about = {"data": "swings", "fingerprint": dataset.fingerprint, "split": split}
     about |= {"checkpoint": run.checkpoint_sha, "clip": SHAPE.model_dump(mode="json")}
-    about |= {"streaming": False, "classes": list(CLASSES), "held_out": True, "too_short": 0}
+    about |= {"overlap": overlap, "streaming": streaming}
+    about |= {"classes": list(CLASSES), "held_out": True, "too_short": 0}
     write_json(folder / "about.json", about | {"scores": scores})
     return folder
 
 
 def write_classifier(run):
     """A run that looks trained; nobody opens its weights."""
-    run.model_path.parent.mkdir(parents=True)
+    run.model_path.parent.mkdir(parents=True, exist_ok=True)
     run.model_path.write_bytes(b"weights of a classifier")
-    settings = {p: {"name": p} for p in ("sampler", "encoder", "data")}
+    settings = {p: {"name": p} for p in ("sampler", "encoder")}
+    settings["data"] = {"name": "data", "clip": SHAPE.model_dump(mode="json")}
     settings["method"] = {"name": "classify", "classes": list(CLASSES)}
     (run.folder / "config.yaml").write_text(yaml.safe_dump(settings))
     write_json(run.folder / "status.json", {"state": "finished", "message": "done"})

@@ -1,5 +1,8 @@
 """The Detection page without a browser: what is shown, what moves, what is said to be missing."""
 
+import os
+import shutil
+
 import holoviews as hv
 import numpy as np
 import panel as pn
@@ -129,6 +132,18 @@ def test_a_classifier_that_comes_is_offered_and_put_to_work(store, swings, monke
     assert isinstance(page.slot[0], JobView) or started
     command = python("workbench.training.worker", "detect")
     assert started[0][: len(command)] == command and started[0][-1] == "val"
+
+
+def test_the_usual_chunks_are_shown_before_newer_ones_of_another_kind(store, swings):
+    usual = write_detection(swings, key="a")
+    others = [{"overlap": 0}, {"streaming": True}]
+    for k, changes in enumerate(others):
+        folder = write_detection(swings, key=f"b{k}", **changes)
+        os.utime(folder / "about.json", (2e9 + k, 2e9 + k))
+    page = DetectionPage(store)
+    assert (page._found().about["overlap"], page._found().about["streaming"]) == (3, False)
+    shutil.rmtree(usual)
+    assert page._found().about["streaming"]  # else the newest
 
 
 def test_what_is_kept_is_shown_at_once_and_another_split_is_not(store, swings):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from html import escape
 
 import panel as pn
 import panel_material_ui as pmui
 
+from workbench.data.video import ClipShape
+from workbench.training.detect import default_overlap
 from workbench.training.evaluate_detection import (
     Detection,
     default_split,
@@ -72,11 +75,15 @@ class DetectionPage(pn.viewable.Viewer):
     def _found(self) -> Detection | None:
         """What was detected with the usual chunks, or else the newest with any others."""
         run = Run(self.store.workspace.runs / self.run.value)
-        for folder in find_detections(run, self.store.dataset):
-            detection = load_detection(folder)
-            if detection.about["split"] == self.split.value:
-                return detection
-        return None
+        there = [
+            (folder, about)
+            for folder in find_detections(run, self.store.dataset)
+            if (about := json.loads((folder / "about.json").read_text()))["split"]
+            == self.split.value
+        ]
+        usual = _usual(run)
+        there.sort(key=lambda kept: not usual.items() <= kept[1].items())  # stable: newest first
+        return load_detection(there[0][0]) if there else None
 
     def _not_yet(self) -> pn.viewable.Viewable:
         job, _ = self._job()
@@ -129,6 +136,16 @@ class DetectionPage(pn.viewable.Viewer):
         """The page; from here on new classifiers appear by themselves."""
         self._ticker.start()
         return self._view
+
+
+def _usual(run: Run) -> dict:
+    """How a run detects where nothing else is asked for, as it is kept with what it detected."""
+    clip = ClipShape.parse((run.settings.get("data") or {}).get("clip") or {})
+    return {
+        "clip": clip.model_dump(mode="json"),
+        "overlap": default_overlap(clip.length),
+        "streaming": False,
+    }
 
 
 def classifiers(store: Store) -> list[str]:
