@@ -4,6 +4,7 @@ import time
 from importlib import import_module
 
 import panel as pn
+import panel_material_ui as pmui
 
 from workbench.views.address import Address
 from workbench.views.clips import ClipGallery
@@ -12,7 +13,7 @@ from workbench.views.inspector import Inspector
 from workbench.views.map import EmbeddingMap
 from workbench.views.pickers import Pickers
 from workbench.views.shell import PageSpec, Shell
-from workbench.views.store import RunMaps, Store, demo_job
+from workbench.views.store import RunMaps, Store, demo_is_due, demo_job
 from workbench.views.ticking import Task
 from workbench.views.tsm import SimilarityView
 from workbench.views.work import JobView
@@ -104,18 +105,24 @@ def app(workspace=None):
     store.param.watch(lambda _: shell.open("Train"), "watched", onlychanged=False)
 
     def explore():
-        if not store.data or not store.run:
-            store.open(next(iter(store.workspace.data_names()), ""))
-        address.restore()
-        shell.open()
-        address.follow()
+        if not address.following:
+            address.restore()
+            shell.open()
+            address.follow()
 
-    demo = demo_job(store.workspace)
-    if store.data and not demo[0].status().busy:
+    def look_again():
+        if store.embeddings is None:
+            store.open(store.data or next(iter(store.workspace.data_names()), ""))
         explore()
-    else:
+
+    if demo_is_due(store.workspace):
         why = "Four cameras film twelve throws; nothing is downloaded. This is done once."
-        shell.show(JobView(*demo, "Making the judo demo", why, explore))
+        job = JobView(*demo_job(store.workspace), "Making the judo demo", why, look_again)
+        past = pmui.Button(label="Do not wait for it", variant="text", align="center")
+        past.on_click(lambda _: look_again())
+        shell.show(pn.Column(job, past, sizing_mode="stretch_width"))
+    else:
+        explore()
     return shell
 
 

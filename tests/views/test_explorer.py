@@ -2,21 +2,25 @@
 
 import runpy
 import sys
+from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import panel as pn
+import panel_material_ui as pmui
 import pytest
 
 from tests.views.swing_workspace import write_run
 from workbench.data.offsets import save_offsets
-from workbench.training.jobs import Job, Progress, python
+from workbench.training.demo import make_judo
+from workbench.training.jobs import Job, Progress, Status, python
 from workbench.training.run import Run
 from workbench.views.gate import EmbedNow, with_dataset, with_embeddings
 from workbench.views.inspector import Inspector
 from workbench.views.pickers import Pickers
-from workbench.views.store import RunMaps, Store
+from workbench.views.store import DEMO, RunMaps, Store
 from workbench.views.work import JobView
-from workbench.workspace import Workspace
+from workbench.workspace import Workspace, name_problem
 
 APP = Path(__file__).parents[2] / "apps" / "explorer.py"
 
@@ -103,6 +107,51 @@ def test_without_data_the_demo_is_made_once_however_many_pages_wait(
     pages = [explorer(tmp_path / "new") for _ in range(3)]
     assert [name for name, _ in started] == ["demo"]
     assert "filming" in texts(pages[2].slot)
+
+
+@pytest.mark.parametrize("state", ["failed", "stopped", "interrupted", "running"])
+def test_a_demo_that_ended_half_way_goes_on_and_can_be_passed_by(
+    explorer, swings, monkeypatch, state
+):
+    (swings.data / "swings").rename(swings.data / DEMO)
+    status, started, views = Status(state), [], []
+    monkeypatch.setattr(Job, "start", lambda job, argv: started.append(job.folder.name))
+    monkeypatch.setattr(Job, "status", lambda job: status)
+    init = JobView.__init__
+    monkeypatch.setattr(JobView, "__init__", lambda v, *a: views.append(v) or init(v, *a))
+    shell = explorer(swings.root)
+    assert not shell.tabs.visible and not shell._built and views[0].state == state
+    assert started == ([] if state == "running" else ["demo"])
+    past = next(b for b in shell.slot.select(pmui.Button) if "wait" in b.label)
+    past.clicks += 1
+    assert shell.tabs.visible and set(shell._built) == {"Clips"}
+    shell.page = "Similarity"
+    status = replace(status, state="finished")
+    views[0].tick()
+    assert shell.page == "Similarity"  # what is looked at stays
+
+
+@pytest.mark.parametrize("state", ["none", "finished"])
+def test_a_demo_that_is_there_is_not_waited_for(explorer, swings, monkeypatch, state):
+    (swings.data / "swings").rename(swings.data / DEMO)
+    monkeypatch.setattr(Job, "status", lambda job: Status(state))
+    assert explorer(swings.root).tabs.visible
+
+
+@pytest.mark.parametrize("state", ["failed", "running"])
+def test_other_data_does_not_wait_for_the_demo(explorer, swings, monkeypatch, state):
+    monkeypatch.setattr(Job, "status", lambda job: Status(state))
+    assert explorer(swings.root).tabs.visible
+    assert signature(make_judo).parameters["name"].default == DEMO
+
+
+def test_jobs_of_other_names_have_other_folders(store):
+    folders = set()
+    for run, data in [("a-b", "c"), ("a", "b-c")]:
+        store.data, store.run = data, run
+        folders.add(store.embed_job("pca")[0].folder)
+    assert len(folders) == 2
+    assert all(name_problem(f.name) for f in folders)  # so that no name can hold what joins them
 
 
 @pytest.mark.timeout(60)

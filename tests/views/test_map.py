@@ -65,6 +65,15 @@ def test_a_choice_made_elsewhere_is_marked_and_comes_not_back(chart):
     assert chart.selection.ids == (7, 8) and chart.selection.source == "a list"
 
 
+def test_a_choice_made_while_another_page_is_shown_is_marked_on_return(chart):
+    page = pn.Column(chart)
+    page.get_root()
+    page[:] = []
+    chart.selection.choose((7, 8), "a list")
+    page[:] = [chart]
+    assert chart._source.selected.indices == [7, 8]
+
+
 def test_colours_change_and_filtered_dots_stay_grey(chart):
     chart.color = "camera"
     _, source = dots(chart)

@@ -24,6 +24,7 @@ class Address(param.Parameterized):
     def __init__(self, store: Store, shell: Shell) -> None:
         super().__init__()
         self.store, self.shell = store, shell
+        self.following = False
 
     def restore(self) -> None:
         """Go where the URL of the session points, as far as that exists."""
@@ -58,6 +59,7 @@ class Address(param.Parameterized):
 
     def follow(self) -> None:
         """Write the URL from now on; a playing video moves it once a second at most."""
+        self.following = True
         self._look()
         if pn.state.location:
             pn.state.location.sync(self, list(FIELDS))

@@ -12,7 +12,7 @@ import param
 from workbench.data.manifest import DataSet
 from workbench.views.cards import Cards, Sheets
 from workbench.views.plots import palette
-from workbench.views.selection import Cursor, Filter
+from workbench.views.selection import Cursor, Filter, Watching
 
 NONE = "(none)"
 FACETS = ("label", "split", "camera", "tags")
@@ -102,7 +102,7 @@ def shown(dataset: DataSet, filter: Filter) -> pd.DataFrame:
     return dataset.table.query(filter.expr, engine="python") if filter.expr else dataset.table
 
 
-class ClipGallery(pn.viewable.Viewer):
+class ClipGallery(Watching, pn.viewable.Viewer):
     """Recordings as cards. Hovering plays one, a click (or Enter) moves the cursor to it."""
 
     dataset = param.ClassSelector(class_=DataSet)
@@ -118,8 +118,8 @@ class ClipGallery(pn.viewable.Viewer):
         self._columns: list[str] = []
         self._fill()
         self._move()
-        self.filter.param.watch(lambda _: self._fill(), "expr")
-        self.cursor.param.watch(lambda *_: self._move(), "recording")
+        self._watch(self.filter, lambda _: self._fill(), "expr")
+        self._watch(self.cursor, lambda *_: self._move(), "recording")
 
     def __panel__(self) -> pn.viewable.Viewable:
         """The count and the cards."""

@@ -19,13 +19,13 @@ from workbench.training.evaluate_detection import Detection, frame_truth
 from workbench.views import detection_plots, plots
 from workbench.views.cards import Cards, Sheets
 from workbench.views.score_table import score_table
-from workbench.views.selection import Cursor, Selection
+from workbench.views.selection import Cursor, Selection, Watching
 
 MOST = 200
 """Chunks of a cell that are listed."""
 
 
-class DetectionView(pn.viewable.Viewer):
+class DetectionView(Watching, pn.viewable.Viewer):
     """Scores, the confusion matrix with the chunks of a cell, and the timeline of the cursor.
 
     A click on a cell lists its chunks and plays the first; a click in the timeline moves the
@@ -72,7 +72,7 @@ class DetectionView(pn.viewable.Viewer):
         if cursor.recording not in set(found.chunks["recording"]):
             cursor.move(0, self.name, found.chunks["recording"].iloc[0])
         self._open()
-        cursor.param.watch(self._follow, ["recording", "frame"])
+        self._watch(cursor, self._follow, ["recording", "frame"])
         self.param.watch(lambda _: self._load(), "camera")
         self.param.watch(lambda _: self._move_marks_soon(), "live")
         self.param.watch(lambda _: self._list(), "cell")

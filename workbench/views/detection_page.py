@@ -20,18 +20,20 @@ from workbench.training.evaluate_detection import (
 from workbench.training.jobs import Job, python
 from workbench.training.run import Run, RunError
 from workbench.views.gate import empty
+from workbench.views.selection import Watching
 from workbench.views.store import WORKER, Store
 from workbench.views.ticking import Ticker
 from workbench.views.work import JobView
 
 
-class DetectionPage(pn.viewable.Viewer):
+class DetectionPage(Watching, pn.viewable.Viewer):
     """Choosers of the classifier and the split above what was detected, or the button for it."""
 
     def __init__(self, store: Store, train: Callable[[], None] = lambda: None) -> None:
         super().__init__()
         self.store = store
         self._train = train
+        self._detection: Watching | None = None
         small = {"size": "small", "width": 210, "margin": (4, 8)}
         self.run = pmui.Select(label="Classifier", options=[], **small)
         self.split = pmui.Select(label="Judged by split", options=[], **small)
@@ -45,6 +47,17 @@ class DetectionPage(pn.viewable.Viewer):
         for widget in (self.run, self.split):
             widget.param.watch(lambda _: self._show(), "value")
         self._show()
+
+    def close(self) -> None:
+        """Follow the state no more, nor classifiers that come."""
+        super().close()
+        self._ticker.stop()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._detection is not None:
+            self._detection.close()
+        self._detection = None
 
     def _look(self) -> None:
         """Offer classifiers that came meanwhile."""
@@ -62,13 +75,18 @@ class DetectionPage(pn.viewable.Viewer):
         self.run.visible = self.split.visible = bool(there)
 
     def _show(self) -> None:
+        if self.closed:  # what was asked for came late
+            return
+        self._let_go()
         if self.run.value is None:
             self.slot[:] = [self._no_classifier()]
         elif (found := self._found()) is not None:
             from workbench.views.detection import DetectionView
 
             s = self.store
-            self.slot[:] = [DetectionView(found, s.dataset, s.cursor, s.selection, s.embeddings)]
+            shared = s.cursor, s.selection, s.embeddings
+            self._detection = DetectionView(found, s.dataset, *shared)
+            self.slot[:] = [self._detection]
         else:
             self.slot[:] = [self._not_yet()]
 
@@ -112,7 +130,7 @@ class DetectionPage(pn.viewable.Viewer):
 
     def _job(self) -> tuple[Job, list[str]]:
         place, name, split = self.store.workspace, self.run.value, self.split.value
-        job = Job(place.jobs / "-".join(["detect", name, self.store.data, split]))
+        job = Job(place.jobs / "@".join(["detect", name, self.store.data, split]))
         folders = place.runs / name, place.data / self.store.data
         return job, python(WORKER, "detect", job.folder, *folders, split)
 

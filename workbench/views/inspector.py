@@ -32,6 +32,8 @@ class Inspector(pn.viewable.Viewer):
     def _rebuild(self) -> None:
         s = self.store
         self.player.dataset = s.dataset
+        if self.neighbours is not None:
+            self.neighbours.close()
         self.neighbours = None
         if s.dataset is not None and s.embeddings is not None:
             self.neighbours = NeighbourList(s.embeddings, s.dataset, s.selection, s.cursor, s.hover)

@@ -18,7 +18,7 @@ from workbench.data.manifest import DataSet
 from workbench.views import plots
 from workbench.views.cards import Sheets
 from workbench.views.clips import shown
-from workbench.views.selection import Cursor, Filter, Hover, Selection
+from workbench.views.selection import Cursor, Filter, Hover, Selection, Watching
 
 MOST = 20_000
 """Dots above which a browser is slow to answer a tap; then a stratified sample is drawn."""
@@ -34,7 +34,7 @@ class Maps(Protocol):
         """The (N, 2) map of a kind (pca, tsne, umap), None where it is not there yet."""
 
 
-class EmbeddingMap(pn.viewable.Viewer):
+class EmbeddingMap(Watching, pn.viewable.Viewer):
     """A 2-D map of embeddings. Tap or lasso to select; the ring is the cursor, the line its way.
 
     coords: kind -> (N, 2). want: called with a kind that is not there; returns what shows how far
@@ -68,6 +68,7 @@ class EmbeddingMap(pn.viewable.Viewer):
         )  # fmt: skip
         self.coords, self.want = coords, want
         self.rows = sample(embeddings.index, MOST)  # (P,) rows of the embeddings that are drawn
+        self._streams: list[hv.streams.Params] = []  # of the plot that is shown
         self._source = None  # the Bokeh data of the dots, once they are drawn
         self._sheets = Sheets(dataset)
         self.note = pn.pane.HTML(
@@ -76,27 +77,39 @@ class EmbeddingMap(pn.viewable.Viewer):
         self._waiting = pn.Column(sizing_mode="stretch_width")
         self._marked: list[int] = []  # dots that were marked from here: hearing of them is an echo
         self._view = self._layout()
-        self.selection.param.watch(self._show_selection, "ids")
+        self._watch(self.selection, self._show_selection, "ids")
         self.param.watch(lambda *_: self._on_kind(), "kind")
         self.param.watch(lambda *_: self._recolor(), "color")
         self._on_kind()
 
     # ---- what is drawn
 
+    def close(self) -> None:
+        """Follow the state no more, the plot included."""
+        super().close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for stream in self._streams:
+            stream.unwatch()
+        self._streams.clear()
+
+    def _on(self, state: param.Parameterized, *names: str) -> hv.streams.Params:
+        """A stream of a plot; it ends with the plot."""
+        self._streams.append(hv.streams.Params(state, list(names)))
+        return self._streams[-1]
+
     def _build(self) -> hv.DynamicMap:
-        dots = hv.DynamicMap(
-            self._dots,
-            streams=[hv.streams.Params(self, ["_redrawn"]),
-                     hv.streams.Params(self.filter, ["expr"])],
-        )  # fmt: skip
+        self._let_go()
+        shown = [self._on(self, "_redrawn"), self._on(self.filter, "expr")]
+        dots = hv.DynamicMap(self._dots, streams=shown)
         self._tapped = hv.streams.Selection1D(source=dots)
         self._tapped.add_subscriber(self._on_gesture)
-        here = {"streams": [hv.streams.Params(self.cursor, ["recording", "frame"]),
-                            hv.streams.Params(self, ["_redrawn"])]}  # fmt: skip
-        over = hv.streams.Params(self.hover, ["id"])
-        path = hv.DynamicMap(self._path, **here)
-        mark = hv.DynamicMap(self._mark, **here)
-        halo = hv.DynamicMap(self._halo, streams=[over, hv.streams.Params(self, ["_redrawn"])])
+        here = [self._on(self.cursor, "recording", "frame"), self._on(self, "_redrawn")]
+        path = hv.DynamicMap(self._path, streams=here)
+        mark = hv.DynamicMap(self._mark, streams=here)
+        over = [self._on(self.hover, "id"), self._on(self, "_redrawn")]
+        halo = hv.DynamicMap(self._halo, streams=over)
         return (path * dots * mark * halo).opts(
             hv.opts.Overlay(xaxis=None, yaxis=None, legend_position="right")
         )
@@ -157,12 +170,12 @@ class EmbeddingMap(pn.viewable.Viewer):
         return dots.opts(hooks=[plots.tidy, plots.grey_rest, self._keep])
 
     def _keep(self, plot: object, element: object) -> None:
-        self._source = plot.handles["source"]
+        self._source, self._listeners = plot.handles["source"], plot.callbacks
         self._mark_dots()
 
     def _mark_dots(self) -> None:
-        """Show the selection on the dots."""
-        if self._source is not None:
+        """Show the selection on the dots; a plot that was put away cannot take it."""
+        if self._source is not None and all(c.plot is not None for c in self._listeners):
             self._marked = self._drawn(self.selection.ids)
             self._source.selected.indices = self._marked
 
@@ -246,6 +259,8 @@ class EmbeddingMap(pn.viewable.Viewer):
         return [where[i] for i in ids if i in where]
 
     def _on_kind(self) -> None:
+        if self.closed:  # a map that was asked for came late
+            return
         if self.coords.get(self.kind) is not None:
             self._waiting.clear()
             self._redrawn += 1

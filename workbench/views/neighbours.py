@@ -14,12 +14,12 @@ from workbench.analysis.neighbours import Rule, apart, both, knn, other
 from workbench.data.manifest import DataSet
 from workbench.views.cards import Cards, Sheets
 from workbench.views.plots import palette
-from workbench.views.selection import Cursor, Hover, Selection
+from workbench.views.selection import Cursor, Hover, Selection, Watching
 
 CAMERAS = {"any camera": "any", "same camera": "same", "other cameras": "other"}
 
 
-class NeighbourList(pn.viewable.Viewer):
+class NeighbourList(Watching, pn.viewable.Viewer):
     """The nearest windows (cosine) of the selected one, or of the cursor's where none is.
 
     A click on one moves the cursor there. Without the exclusions a window's neighbours are the
@@ -63,8 +63,8 @@ class NeighbourList(pn.viewable.Viewer):
             empty="No other window is allowed. Loosen the exclusions above.",
         )  # fmt: skip
         self._view = self._layout()
-        self.selection.param.watch(lambda _: self.refresh(), "ids")
-        self.cursor.param.watch(self._follow, ["recording", "frame"])
+        self._watch(self.selection, lambda _: self.refresh(), "ids")
+        self._watch(self.cursor, self._follow, ["recording", "frame"])
         self.param.watch(lambda *_: self.refresh(), ["k", "window", "elsewhere", "cameras"])
         self.refresh()
 

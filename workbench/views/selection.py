@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import uuid4
 
 import param
@@ -51,3 +52,21 @@ class Filter(param.Parameterized):
     """Which recordings are shown, as a pandas query over the data set's table ('' shows all)."""
 
     expr = param.String(default="")
+
+
+class Watching:
+    """For views that follow the shared state: it outlives them, so whoever drops one closes it."""
+
+    closed = False
+    _watched: tuple = ()
+
+    def close(self) -> None:
+        """Follow the state no more."""
+        self.closed = True
+        for state, watcher in self._watched:
+            state.param.unwatch(watcher)
+        self._watched = ()
+
+    def _watch(self, state: param.Parameterized, function: Callable, names: str | list) -> None:
+        """Have a function called when the state changes, until the view is closed."""
+        self._watched = (*self._watched, (state, state.param.watch(function, names)))

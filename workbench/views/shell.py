@@ -13,6 +13,8 @@ import param
 from panel.custom import JSComponent
 from panel_material_ui.base import BASE_TEMPLATE
 
+from workbench.views.selection import Watching
+
 THEME = {
     "light": {"palette": {"primary": {"main": "#1f5f7a"}, "background": {"default": "#f6f7f9"}}},
     "dark": {"palette": {"primary": {"main": "#57b6d9"}, "background": {"default": "#12151a"}}},
@@ -136,7 +138,10 @@ class Shell(pn.viewable.Viewer):
 
     def open(self, page: str = "") -> None:
         """Build the pages anew, the shown one at once."""
-        self._built = {n: v for n, v in self._built.items() if self.pages[n].lasting}
+        for name in [n for n in self._built if not self.pages[n].lasting]:
+            dropped = self._built.pop(name)
+            if isinstance(dropped, Watching):
+                dropped.close()
         self.tabs.visible = True
         if page in self.pages:
             self.page = page

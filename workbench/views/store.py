@@ -18,6 +18,8 @@ from workbench.views.selection import Cursor, Filter, Hover, Selection
 from workbench.workspace import Workspace
 
 WORKER = "workbench.training.worker"
+DEMO = "judo"
+"""The data set of the demo."""
 
 
 class Store(param.Parameterized):
@@ -109,7 +111,8 @@ class Store(param.Parameterized):
 
     def embed_job(self, *kinds: str) -> tuple[Job, list[str]]:
         """The job that embeds the data set by the run and draws maps, and its command."""
-        job = Job(self.workspace.jobs / "-".join(["embed", self.run, self.data, *kinds]))
+        name = "@".join(["embed", self.run, self.data, *kinds])  # no run or data set has an @
+        job = Job(self.workspace.jobs / name)
         folders = self.workspace.runs / self.run, self.workspace.data / self.data
         return job, python(WORKER, "embed", job.folder, *folders, *kinds)
 
@@ -150,6 +153,17 @@ def demo_job(workspace: Workspace) -> tuple[Job, list[str]]:
     """The job that makes the demo, and its command."""
     job = Job(workspace.jobs / "demo")
     return job, python(WORKER, "demo", job.folder, workspace.root)
+
+
+def demo_is_due(workspace: Workspace) -> bool:
+    """Whether to wait for the demo: nothing else is there, and it is not made, or not to its end.
+
+    A demo that ended early may have its data set, and yet no run or features.
+    """
+    names = workspace.data_names()
+    if names != [DEMO]:
+        return not names
+    return demo_job(workspace)[0].status().state not in ("none", "finished")
 
 
 def _abouts(run: Run) -> Iterator[tuple[Path, dict]]:

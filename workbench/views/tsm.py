@@ -15,12 +15,12 @@ from workbench.analysis.similarity import cross_tsm
 from workbench.data.manifest import DataSet
 from workbench.views import plots
 from workbench.views.moments import Moments, nearest
-from workbench.views.selection import Cursor
+from workbench.views.selection import Cursor, Watching
 
 LINES = ("column", "row")
 
 
-class SimilarityView(pn.viewable.Viewer):
+class SimilarityView(Watching, pn.viewable.Viewer):
     """The similarity matrix of the cursor's recording, of one camera or between two.
 
     The column of a click becomes the cursor, its row the moment that the cursor is compared with.
@@ -43,7 +43,7 @@ class SimilarityView(pn.viewable.Viewer):
         self._plot = self._build()
         self._view = self._layout()
         self._open()
-        cursor.param.watch(self._follow, ["recording", "frame"])
+        self._watch(cursor, self._follow, ["recording", "frame"])
         self.param.watch(lambda *_: self._load(), ["rows", "columns"])
         self.param.watch(lambda e: self.moments.param.update(row=e.new), "other")
         self.moments.param.watch(self._chosen, ["column", "row"])
