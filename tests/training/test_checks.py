@@ -74,7 +74,7 @@ def untouched(workspace):
         (
             single_camera,
             {"sampler": {"name": "other-camera"}},
-            r"recording 'r0' has one camera \('0'\); .*OtherCamera needs two\. Use SameVideo",
+            r"recording 'r0' has one camera \('0'\), .*OtherCamera needs two\. Use SameVideo",
         ),
         (
             untouched,

@@ -136,7 +136,7 @@ def load_scores(study: Study, workspace: Workspace) -> pd.DataFrame:
     path = study.folder(workspace) / "scores.csv"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there yet: workbench study {study.name}")
-    return pd.read_csv(path, converters={"failed": str})
+    return pd.read_csv(path, dtype={"failed": "string"}).fillna({"failed": ""})
 
 
 def table(scores: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bokeh.embed import file_html
+from bokeh.embed import components
 from bokeh.layouts import column, gridplot
-from bokeh.models import ColumnDataSource, Div, HoverTool, Legend
+from bokeh.models import ColumnDataSource, Div, HoverTool, LayoutDOM, Legend
 from bokeh.palettes import Category20_20
 from bokeh.plotting import figure
-from bokeh.resources import INLINE
+from bokeh.resources import Resources
 
 from workbench.data.manifest import DataSet
 from workbench.training.atomic import replacing
@@ -53,8 +53,18 @@ def write_report(study: Study, workspace: Workspace) -> Path:
     ]
     path = study.folder(workspace) / "report.html"
     with replacing(path) as temporary:
-        temporary.write_text(file_html(column(*parts), INLINE, study.title))
+        temporary.write_text(_page(column(*parts), study.title))
     return path
+
+
+def _page(content: LayoutDOM, title: str) -> str:
+    """A page with Bokeh's own code in it; `file_html` links to Panel's too where that is loaded."""
+    script, place = components(content)
+    code = "".join(f"<script>{text}</script>" for text in Resources("inline").js_raw)
+    return (
+        f"<!DOCTYPE html><html><head><meta charset='utf-8'><title>{escape(title)}</title>"
+        f"{code}</head><body>{place}{script}</body></html>"
+    )
 
 
 def table_html(study: Study, scores: pd.DataFrame) -> str:
@@ -101,7 +111,7 @@ CURVES = (  # which stage from the end, what is logged, title
 )
 
 
-def _curves(cells: list[Cell], workspace: Workspace) -> object:
+def _curves(cells: list[Cell], workspace: Workspace) -> LayoutDOM:
     """Every line of the table at its first seed; a click on a name in the legend hides it."""
     firsts = {f"{cell.row}, {cell.column}": cell for cell in reversed(cells)}
     plots = []
@@ -140,7 +150,7 @@ def _curve(metrics: pd.DataFrame, key: str) -> pd.Series:
     return values.rolling(span, min_periods=1).mean()
 
 
-def _confusions(cells: list[Cell], workspace: Workspace, dataset: DataSet, split: str) -> object:
+def _confusions(cells: list[Cell], workspace: Workspace, dataset: DataSet, split: str) -> LayoutDOM:
     """One small matrix per line of the table, its colours the share of a true class."""
     counts: dict[tuple[str, str], np.ndarray] = {}
     classes: tuple[str, ...] = ()
