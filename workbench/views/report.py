@@ -43,9 +43,9 @@ def write_report(study: Study, workspace: Workspace) -> Path:
     cells = [c for c in study.cells if (c.row, c.column, c.seed) in done]
     dataset = DataSet(workspace.data_folder(study.data))
     parts = [
-        Div(text=f"{STYLE}<h1>{escape(study.title)}</h1>{_about(study, scores, dataset)}"),
-        Div(text="<h2>Table</h2>" + table_html(study, scores)),
-        Div(text="<h2>Findings</h2>" + _findings_html(study.findings(scores))),
+        Div(text=f"<h1>{escape(study.title)}</h1>{_about(study, scores, dataset)}"),
+        Div(text=f"{STYLE}<h2>Table</h2>" + table_html(study, scores)),
+        Div(text=f"{STYLE}<h2>Findings</h2>" + _findings_html(study.findings(scores))),
         Div(text="<h2>Along training</h2>"),
         _curves(cells, workspace),
         Div(text="<h2>Confusion in the test recordings</h2><p>Rows: the truth. Seeds added.</p>"),
