@@ -576,7 +576,8 @@ def _train(experiment: Experiment, folder: Path) -> None:
     except KeyboardInterrupt:
         print(f"\nstopped. Go on with: workbench resume {folder.name}", file=sys.stderr)
         raise SystemExit(130) from None
-    print(f"trained -> {folder}\nNext: workbench embed {folder.name}")
+    after = "evaluate" if experiment.method.name == "classify" else "embed"
+    print(f"trained -> {folder}\nNext: workbench {after} {folder.name}")
 
 
 class _Bar:
