@@ -321,15 +321,16 @@ def study(
     """
     from workbench.training.demo import make_judo
     from workbench.training.studies import STUDIES
+    from workbench.training.studies.judo import DATA
     from workbench.training.study import conduct, load_scores, told
     from workbench.views.report import write_report
 
     place = _writable(find_workspace(workspace))
-    if data is None and "judo-full" not in place.data_names():
+    if data is None and DATA not in place.data_names():
         with _Bar("making the demo", "thousandths") as bar:
-            for step in make_judo(place, "full", 1, "judo-full"):
+            for step in make_judo(place, "full", 1, DATA):
                 bar.show(step.done, step.total, step.message, step.eta)
-    plan = STUDIES[which](data or "judo-full", quick, seeds)
+    plan = STUDIES[which](data or DATA, quick, seeds)
     place.data_folder(plan.data)
     try:
         with _Bar("studying", "step") as bar:

@@ -14,6 +14,18 @@ from workbench.clock import Clock
 from workbench.config import Config
 from workbench.data.batch import Batch
 
+NO_COINCIDENCE = 64
+"""Examples that all lack a negative before that is taken for the data's fault, not for chance."""
+
+
+def no_negatives(found: str) -> ValueError:
+    """What to raise where a method has nothing to push away from; `found` says why."""
+    return ValueError(
+        f"there is nothing to push away from: {found}, as where a data set has one recording. Set "
+        "method.mask_same_group to false, so that other moments of the recording are negatives, "
+        "or add recordings."
+    )
+
 
 class MethodSettings(Config):
     """Settings of a method; subclasses have a `name`, fields, and build it around an encoder."""

@@ -15,20 +15,12 @@ from torch import Tensor, nn
 
 from workbench.clock import Clock
 from workbench.data.batch import Batch
-from workbench.methods.base import MethodSettings, Projected, embed
+from workbench.methods.base import NO_COINCIDENCE, MethodSettings, Projected, embed, no_negatives
 from workbench.methods.gather import gather
 from workbench.methods.losses import info_nce_logits, positive_first
 from workbench.models.heads import projection_head
 
 NOBODY = -1  # the group of the random vectors that fill the queue at the start
-
-NO_COINCIDENCE = 64
-"""Keys that all come from one group before that is taken for the data's fault, not for chance."""
-NO_NEGATIVES = (
-    "there is nothing to push away from: every key in the queue belongs to the group of its query, "
-    "as where a data set has one recording. Set method.mask_same_group to false, so that other "
-    "moments of the recording are negatives, or add recordings."
-)
 
 
 class MoCoConfig(MethodSettings):
@@ -130,7 +122,7 @@ class MoCo(Projected):
         alone = logs.pop("keys_of_one_group")
         nobody = keep is not None and not keep.any()
         if nobody or (alone and alone + len(q) >= NO_COINCIDENCE):
-            raise ValueError(NO_NEGATIVES)
+            raise no_negatives("every key in the queue belongs to the group of its query")
 
         if self.training:
             self.enqueue(gather(k), gather(group))

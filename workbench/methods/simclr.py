@@ -14,18 +14,10 @@ from torch import Tensor, nn
 
 from workbench.clock import Clock
 from workbench.data.batch import Batch
-from workbench.methods.base import MethodSettings, Projected, spread
+from workbench.methods.base import NO_COINCIDENCE, MethodSettings, Projected, no_negatives, spread
 from workbench.methods.gather import gather, gather_with_gradient
 from workbench.methods.losses import nt_xent_logits, positive_first
 from workbench.models.heads import normed_head
-
-NO_COINCIDENCE = 64
-"""Successive examples without a negative before that is taken for the data's fault."""
-NO_NEGATIVES = (
-    "there is nothing to push away from: all examples of a batch belong to one group, as where a "
-    "data set has one recording. Set method.mask_same_group to false, so that other moments of "
-    "the recording are negatives, or add recordings."
-)
 
 
 class SimCLRConfig(MethodSettings):
@@ -86,7 +78,7 @@ class SimCLR(Projected):
             none = logs["share_of_batch_used"] == 0
             self.alone.copy_(self.alone * none + none * len(batch.group))
             if none and self.alone >= NO_COINCIDENCE:
-                raise ValueError(NO_NEGATIVES)
+                raise no_negatives("all examples of a batch belong to one group")
         return loss, logs
 
 

@@ -27,7 +27,6 @@ import psutil
 
 from workbench.config import ConfigError
 from workbench.training.atomic import write_json
-from workbench.workspace import Workspace
 
 State = Literal["none", "pending", "running", "finished", "stopped", "failed", "interrupted"]
 BUSY = ("pending", "running")
@@ -240,12 +239,6 @@ def _lock(file: IO[bytes]) -> bool:
     except OSError:
         return False
     return True
-
-
-def find_orphans(workspace: Workspace) -> list[Path]:
-    """Folders of runs and jobs whose process is gone before they ended: they can be resumed."""
-    folders = [p.parent for d in (workspace.runs, workspace.jobs) for p in d.glob("*/status.json")]
-    return sorted(f for f in folders if Job(f).status().state == "interrupted")
 
 
 def python(module: str, *arguments: object) -> list[str]:
