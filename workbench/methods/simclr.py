@@ -89,7 +89,7 @@ def _logs(logits: Tensor, temperature: float, z: Tensor) -> dict[str, float]:
         [
             (positive > negative.amax(dim=1)).float().mean(),
             positive.mean() * temperature,
-            negative.isfinite().float().mean(),
+            (negative != -torch.inf).float().mean(),
             spread(z),
         ]
     )
