@@ -127,29 +127,39 @@ def _entries(
     return sources.from_pattern(source, pattern)
 
 
+DEMOS = {
+    "judo": "five classes of throw, four cameras; small: 12 recordings, full: 200",
+}
+"""Name -> what it is, for the help; training/demo.py has the makers."""
+
+WhichDemo = Annotated[
+    Positional[Literal[*DEMOS]],  # type: ignore[valid-type]
+    arg(help="; ".join(f"{name}: {what}" for name, what in DEMOS.items()) + "."),
+]
+
+
 def demo(
-    which: Positional[Literal["judo"]],
+    which: WhichDemo,
     size: Literal["small", "full"] = "small",
     seed: int = 0,
     name: str | None = None,
     workspace: WorkspacePath = None,
 ) -> None:
-    """Make a demo data set with known truth, and the trained run that goes with it.
+    """Make a demo data set with known truth, and the trained run where one goes with it.
 
     Args:
-        which: judo: five classes of throw, filmed by four cameras.
-        size: small: 12 recordings; full: 200.
+        size: small: for a first look; full: for a study.
         seed: Start of everything random; the same seed makes the same videos.
-        name: Name of the data set; default: judo, or judo-full.
+        name: Name of the data set; default: as the demo, full: with -full.
         workspace: Where the data set goes.
     """
-    from workbench.training.demo import make_judo
+    from workbench.training.demo import DEMOS as MAKERS
 
     place = _writable(find_workspace(workspace))
     name = _good(name or (which if size == "small" else f"{which}-{size}"))
     started = time.monotonic()
     with _Bar("making the demo", "thousandths") as bar:
-        for step in make_judo(place, size, seed, name):
+        for step in MAKERS[which](place, size, seed, name):
             bar.show(step.done, step.total, step.message, step.eta)
     print(f"{name}: made in {time.monotonic() - started:.1f} s -> {place.data / name}")
     print("See it with: panel serve apps/explorer.py --show")

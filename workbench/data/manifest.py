@@ -7,6 +7,7 @@ A data set is a folder:
     segments-FP.parquet     recording, start, stop, label (frames of the recording)
     problems.json           what could not be used: path, found, advice
     offsets.json            offsets saved by hand (see `offsets.py`)
+    truth.parquet           demos: what is known of every frame (columns: TRUTH_COLUMNS)
     videos/KEY/             frames.npy (T, H, W, 3) uint8, pts.npy (T,) float64 seconds,
                             sprite.jpg, and proxy.mp4 where a browser cannot play the file itself
 
@@ -33,6 +34,7 @@ import pandas as pd
 from workbench.data.video import ClipShape, Segment, Video, VideoSource
 
 TABLES = {"videos": "videos.parquet", "segments": "segments.parquet"}
+TRUTH = "truth.parquet"
 GRACE = 60.0  # seconds that a table nobody names any more stays, for who is about to read it
 
 COLUMNS = {
@@ -54,6 +56,15 @@ COLUMNS = {
     "note": "why another decoder or a proxy was needed",
     "proxy": "true where proxy.mp4 is what a browser should play",
     "proxy_pts": "true where proxy_pts.npy holds the proxy's own PTS table",
+}
+
+TRUTH_COLUMNS = {
+    "recording": "one real-world take",
+    "frame": "of the recording",
+    "phase": "where in its cycle a process is, [0, 1); NaN where it has no phase",
+    "repetition": "number of the repetition, from 0; -1 in none",
+    "action": "what is being done, or null",
+    "anomaly": "what is wrong, or null",
 }
 
 
@@ -128,6 +139,12 @@ class DataSet:
         """What could not be used, and what to do about it."""
         path = self.folder / "problems.json"
         return [Problem(**p) for p in json.loads(path.read_text())] if path.is_file() else []
+
+    @cached_property
+    def truth(self) -> pd.DataFrame | None:
+        """What is known of every frame of a demo, columns TRUTH_COLUMNS; None of other videos."""
+        path = self.folder / TRUTH
+        return pd.read_parquet(path) if path.is_file() else None
 
     @cached_property
     def videos(self) -> list[Video]:

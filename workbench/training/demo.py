@@ -1,17 +1,18 @@
-"""The judo demo, ready to look at: videos, data set, the checkpoint that ships, its embeddings."""
+"""The demos, ready to look at: videos, data set, truth; judo with the run that ships, embedded."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Literal
 
 from workbench.data import index
 from workbench.data.demo import judo
-from workbench.data.manifest import DataSet
+from workbench.data.manifest import TRUTH, DataSet, put
 from workbench.data.tables import from_manifest, read_segments
 from workbench.training.atomic import replacing
 from workbench.training.embed import embed_run, map_embeddings
@@ -22,10 +23,8 @@ SIDE = 80
 """Short side of the stored frames, pixels: enough for clips of 64; the demo trains at 40."""
 CHECKPOINT = "judo-60s"
 """The run that ships in the package; README says how to remake it."""
-
-
 STAGES = {"filming": 0.7, "indexing": 0.22, "embedding": 0.08}
-"""Share of the time that each stage takes, measured on two cores."""
+"""Share of the time that each stage of the judo demo takes, measured on two cores."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,8 @@ def make_judo(
     name: str = "judo",
 ) -> Iterator[Step]:
     """Make the data set `name` and the run that ships, embedded on it; resumes what is there."""
-    tell = _Pace()
-    videos = workspace.root / "demo" / name
-    if name not in workspace.data_names() or videos.is_dir():
-        for done, total in judo.make(videos, size, seed):
-            yield tell.step("filming", done, total, f"{done} of {total} videos")
-        entries = from_manifest(videos / "clips.csv")
-        segments = read_segments(videos / "segments.csv")
-        for report in index.index(entries, workspace.data / name, name, SIDE, segments):
-            note = f"{report.done} of {report.total}"
-            yield tell.step("indexing", report.done, report.total, note)
+    tell = _Pace(STAGES)
+    yield from _ready(workspace, name, lambda folder: judo.make(folder, size, seed), tell)
     yield tell.step("embedding", 0, 3, "with the run that ships")
     run = install_checkpoint(workspace)
     found = embed_run(run, DataSet(workspace.data / name))
@@ -63,16 +54,44 @@ def make_judo(
     yield tell.step("embedding", 3, 3, "done")
 
 
+def _ready(
+    workspace: Workspace,
+    name: str,
+    make: Callable[[Path], Iterator[tuple[int, int]]],
+    tell: _Pace,
+    side: int = SIDE,
+) -> Iterator[Step]:
+    """Film and index the demo `name`, and put its truth beside it; what is complete is kept.
+
+    make: fills a folder with clips.csv, segments.csv and, where there is truth per frame,
+    truth.parquet; yields (videos that are there, videos in all).
+    """
+    videos, folder = workspace.root / "demo" / name, workspace.data / name
+    if name in workspace.data_names() and not videos.is_dir():
+        return  # made elsewhere, and brought here without its videos
+    for done, total in make(videos):
+        yield tell.step("filming", done, total, f"{done} of {total} videos")
+    if (truth := videos / TRUTH).is_file():  # first: a folder with dataset.json is complete
+        folder.mkdir(parents=True, exist_ok=True)
+        put(folder / TRUTH, lambda path: shutil.copyfile(truth, path))
+    entries = from_manifest(videos / "clips.csv")
+    segments = read_segments(videos / "segments.csv")
+    for report in index.index(entries, folder, name, side, segments):
+        note = f"{report.done} of {report.total}"
+        yield tell.step("indexing", report.done, report.total, note)
+
+
 class _Pace:
     """Progress over all stages, and the time left from the share that is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, stages: dict[str, float]) -> None:
+        self.stages = stages
         self.began: tuple[float, float] | None = None  # (seconds, share) at the first sign of life
 
     def step(self, stage: str, done: int, total: int, note: str) -> Step:
-        names = list(STAGES)
-        before = sum(STAGES[name] for name in names[: names.index(stage)])
-        share = before + STAGES[stage] * done / max(1, total)
+        names = list(self.stages)
+        before = sum(self.stages[name] for name in names[: names.index(stage)])
+        share = before + self.stages[stage] * done / max(1, total)
         now = time.monotonic()
         start, first = self.began = self.began or (now, share)
         eta = (now - start) * (1 - share) / (share - first) if share > first else None
@@ -88,3 +107,9 @@ def install_checkpoint(workspace: Workspace, name: str = CHECKPOINT) -> Run:
         with as_file(shipped) as source, replacing(run.folder) as temporary:
             shutil.copytree(source, temporary)
     return run
+
+
+DEMOS = {
+    "judo": make_judo,
+}
+"""Name -> what makes it: (workspace, size, seed, name) -> steps."""
