@@ -143,3 +143,26 @@ def test_health_of_features_and_of_what_the_loss_sees(source):
     random = {f"{k}_random": v for k, v in scores.items()}
     assert collapse(scores | random)  # nothing at all is a collapse, whatever it is compared with
     assert collapse({}) == "" and collapse({"knn": 0.5}) == ""
+
+
+def test_what_is_told_is_judged_on_videos_not_trained_on(source):
+    exam = Examination(source, ("train",))
+    truth = describe(source, exam.held_out)
+    assert set(truth["split"]) == {"test"}
+
+    def encoder(clips):
+        return torch.zeros(len(clips), 1, 3)
+
+    right = exam.judge(encoder, tell=lambda z: list(truth["label"]) if len(z) else [])
+    assert right["held_out_accuracy"] == 1
+    commonest = truth["label"].value_counts()
+    constant = exam.judge(encoder, tell=lambda z: [commonest.index[0]] * len(z))
+    assert constant["held_out_accuracy"] == constant["held_out_accuracy_chance"]
+    assert constant["held_out_accuracy_chance"] == commonest.iloc[0] / len(truth)
+
+
+@pytest.mark.parametrize("trained", [None, ("train", "test")])
+def test_where_all_is_trained_on_nothing_is_held_out(source, trained):
+    exam = Examination(source, trained)
+    scores = exam.judge(lambda c: torch.zeros(len(c), 1, 3), tell=lambda z: ["left"] * len(z))
+    assert not [k for k in scores if k.startswith("held_out")]

@@ -6,6 +6,8 @@ import pytest
 
 from tests.training.boxes import make_experiment
 from tests.views.box_workspace import box_workspace
+from workbench.methods.classify import ClassifyConfig
+from workbench.sampling import SameVideo
 from workbench.training.run import Run
 from workbench.training.studies import judo
 from workbench.training.study import Cell, Finding, Stage, Study, conduct, load_scores, table, told
@@ -15,6 +17,11 @@ from workbench.views.report import table_html, write_report
 def stage(name, steps=3, **changes):
     experiment = make_experiment(steps=steps, evaluations=0)
     return Stage(name, experiment.model_copy(update=changes))
+
+
+def with_splits(experiment, *splits):
+    data = experiment.data.model_copy(update={"splits": splits})
+    return experiment.model_copy(update={"data": data})
 
 
 def study(*cells):
@@ -158,16 +165,17 @@ def test_the_report_holds_the_table_the_findings_and_what_failed(workspace, cell
         import panel_material_ui  # noqa: F401
     wild = make_experiment(steps=3, evaluations=0)
     wild = wild.model_copy(update={"train": wild.train.model_copy(update={"lr": 1e38})})
-    plan = study(
-        Cell("calm <b>", "x", 0, (stage("calm"),)), Cell("wild", "x", 0, (Stage("w", wild),))
-    )
+    method, pace = ClassifyConfig(), make_experiment(steps=3, evaluations=1).train
+    taught = stage("calm", method=method, sampler=SameVideo(n=1), train=pace)
+    taught = replace(taught, experiment=with_splits(taught.experiment, "train"))
+    plan = study(Cell("calm <b>", "x", 0, (taught,)), Cell("wild", "x", 0, (Stage("w", wild),)))
     list(conduct(replace(plan, cells=plan.cells[:cells]), workspace))
     text = write_report(plan, workspace).read_text()
     assert "they do" in text and "calm <b>" not in text.replace("calm <b>, x", "")
     lines = table_html(plan, load_scores(plan, workspace))
     assert "calm &lt;b&gt;" in lines and "3.000 ± 0.000" in lines
     assert ("diverged" in text) == ("Failed:" in text) == (cells == 2)
-    assert "Accuracy of the classifier" in text  # MoCo logs an accuracy as well
+    assert "Accuracy of the classifier on recordings it does not train on" in text
     assert f"{cells} of 2 cells measured" in text
     assert "<script src=" not in text
 

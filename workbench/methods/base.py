@@ -86,6 +86,10 @@ class Method(nn.Module):
         """
         return None
 
+    def tell_features(self, features: Tensor) -> list[str] | None:
+        """(N, D) of `represent`, averaged over time -> N of `classes`; None: it tells no labels."""
+        return None
+
     def after_step(self, clock: Clock) -> None:
         """What has to happen once the optimizer has moved the weights; nothing here."""
 

@@ -136,6 +136,12 @@ class Classify(Method):
         """(B, D) features averaged over time -> the same of unit length."""
         return F.normalize(features.float(), dim=1)
 
+    def tell_features(self, features: Tensor) -> list[str]:
+        """(N, D) features averaged over time -> the likeliest of `classes` for each."""
+        if not len(features):
+            return []
+        return [self.classes[k] for k in self.classifier(features).argmax(dim=1).tolist()]
+
     def weight_groups(self) -> list[WeightGroup]:
         """The classifier, and what of the encoder learns, each at its rate."""
         slow = [p for p in self.pretrained.parameters() if p.requires_grad]

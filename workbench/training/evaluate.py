@@ -7,6 +7,8 @@ feature_alignment, feature_uniformity, feature_rank, feature_std
                             health of the encoder's features (see `workbench.analysis.health`):
                             distance of positives, uniformity, effective rank, relative deviation
 projected_...               the same of the unit vectors that the loss sees
+held_out_accuracy           of a method that tells labels: share of windows right, of videos that it
+                            is not trained on; chance is always saying the commonest label
 collapsed                   1 where either of the two has collapsed, else 0
 Positives are the same moment of two cameras; with one camera, windows of a video that follow each
 other among those that are looked at.
@@ -15,7 +17,7 @@ other among those that are looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -55,8 +57,10 @@ ADVICE = (
 class Examination:
     """The same few windows of a source, judged again and again."""
 
-    def __init__(self, source: VideoSource) -> None:
+    def __init__(self, source: VideoSource, trained: Sequence[str] | None = None) -> None:
+        """trained: the splits of `source` that are trained on; None: all its videos."""
         self.source = source
+        self.held_out = _held_out(source, trained)
         self.labelled, self.queries, self.bank = _votes(source, WINDOWS)
         self.moments = _moments(source, WINDOWS)
         scored = self.labelled or self.moments
@@ -67,15 +71,17 @@ class Examination:
         encoder: Callable[[Tensor], Tensor],
         device: torch.device | str = "cpu",
         project: Callable[[Tensor], Tensor | None] = lambda features: None,
+        tell: Callable[[Tensor], list[str] | None] = lambda features: None,
     ) -> dict[str, float]:
-        """What can be scored of: knn, knn_chance, alignment, alignment_chance, and the health.
+        """What can be scored of: knn, alignment, held_out_accuracy, the chance of each, and health.
 
         knn is the share of held-out windows (split other than train) whose label the nearest
         windows of the training split vote for; without splits every recording is held out in turn.
         Windows that do not show what their video is labelled, such as background, take no part,
         but where there is nothing else to tell apart.
         alignment is the distance in time of the nearest window of another camera, as a share of
-        the recording. project: (N, D) features -> (N, d) unit vectors, None where there are none.
+        the recording. project: (N, D) features -> (N, d) unit vectors; tell: (N, D) features -> N
+        labels; both None where a method has none.
         """
         scores: dict[str, float] = {}
         seen = []
@@ -98,7 +104,27 @@ class Examination:
             seen.append(found.z)
         if self.others:
             seen.append(self._embed(self.others, encoder, device).z)
+        scores |= self._told(encoder, device, tell)
         return scores | (self._health(np.concatenate(seen), device, project) if seen else {})
+
+    def _told(
+        self,
+        encoder: Callable[[Tensor], Tensor],
+        device: torch.device | str,
+        tell: Callable[[Tensor], list[str] | None],
+    ) -> dict[str, float]:
+        import torch
+
+        if not self.held_out or tell(torch.zeros(0, 1)) is None:
+            return {}
+        found = self._embed(self.held_out, encoder, device)
+        said = tell(torch.from_numpy(found.z).to(device))
+        truth = found.index["label"]
+        right = (truth == np.array(said, dtype=object)) & truth.notna()
+        return {
+            "held_out_accuracy": float(right.sum() / truth.notna().sum()),
+            "held_out_accuracy_chance": float(truth.value_counts(normalize=True).iloc[0]),
+        }
 
     def _health(
         self,
@@ -175,6 +201,15 @@ def _votes(source: VideoSource, budget: int) -> tuple[list[Clip], np.ndarray, np
                 chosen = [clip for clip, use in zip(clips, used, strict=True) if use]
                 return chosen, queries[used], bank[used]
     return [], nobody, nobody
+
+
+def _held_out(source: VideoSource, trained: Sequence[str] | None) -> list[Clip]:
+    """Windows of the videos of other splits than those trained on, [] where none is labelled."""
+    if not trained:
+        return []
+    videos = [i for i in _long_enough(source) if source.videos[i].split not in trained]
+    clips = _spread(source, videos, WINDOWS)
+    return clips if clips and describe(source, clips)["label"].notna().any() else []
 
 
 def _can_vote(queries: pd.DataFrame, bank: pd.DataFrame) -> bool:

@@ -106,7 +106,7 @@ def _train(
     config = experiment.train
     if saved := run.load():
         trainer.load(*saved)
-    exam = Examination(judged)
+    exam = Examination(judged, experiment.data.splits)
     due = {round(trainer.steps * (k + 1) / config.evaluations) for k in range(config.evaluations)}
     keeper = _Keeper(run, trainer, config.checkpoint_every)
     if trainer.clock.step == 0:
@@ -242,14 +242,17 @@ def _random(experiment: Experiment, exam: Examination, trainer: Trainer) -> dict
     with torch.random.fork_rng():
         encoder = experiment.random_encoder().to(trainer.fabric.device)
     with trainer.judging():
-        project = trainer.method.project_features
-        scores = exam.judge(encoder, trainer.fabric.device, project)
+        method = trainer.method
+        device = trainer.fabric.device
+        scores = exam.judge(encoder, device, method.project_features, method.tell_features)
     return {k if k.endswith("chance") else f"{k}_random": v for k, v in scores.items()}
 
 
 def _judged(exam: Examination, trainer: Trainer) -> dict[str, float]:
     with trainer.judging() as represent:
-        return exam.judge(represent, trainer.fabric.device, trainer.method.project_features)
+        method = trainer.method
+        device = trainer.fabric.device
+        return exam.judge(represent, device, method.project_features, method.tell_features)
 
 
 def _line(report: Report) -> dict[str, float]:

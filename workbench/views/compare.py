@@ -22,6 +22,7 @@ PLOTS = {  # what is logged -> (title, unit)
     "loss": ("Loss: compare it within one method only", "loss"),
     "knn": ("kNN accuracy: learning lifts it above random", "accuracy"),
     "alignment": ("Camera alignment error: learning lowers it", "error, share of the recording"),
+    "held_out_accuracy": ("Accuracy on recordings not trained on", "accuracy"),
     "feature_alignment": ("Distance of positives: lower is more alike", "squared distance"),
     "feature_uniformity": ("Uniformity: lower is more even", "log potential"),
     "feature_rank": ("Effective rank: 1 is collapsed", "directions"),

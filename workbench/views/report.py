@@ -107,7 +107,7 @@ def _findings_html(findings: list[Finding]) -> str:
 CURVES = (  # which stage from the end, what is logged, title
     (-2, "loss", "Loss of pre-training: compare it within one method only"),
     (-2, "knn", "kNN accuracy of held-out windows, from the random network on"),
-    (-1, "accuracy", "Accuracy of the classifier on the chunks it trains on"),
+    (-1, "held_out_accuracy", "Accuracy of the classifier on recordings it does not train on"),
 )
 
 

@@ -41,6 +41,8 @@ CURVES = {
     "grid-template-columns": "repeat(auto-fit, minmax(330px, 1fr))",
     "gap": "4px",
 }
+SCORES = {"knn": "knn", "alignment": "alignment", "held_out_accuracy": "held_out"}
+"""What is logged now and then -> the plot that shows it."""
 
 
 class RunWatch(pn.viewable.Viewer):
@@ -103,6 +105,13 @@ class RunWatch(pn.viewable.Viewer):
             levels=levels,
             markers=True,
         )
+        self.held_out = CurvePlot(
+            "Accuracy on recordings that it does not train on",
+            "accuracy",
+            ["this run"],
+            levels=levels,
+            markers=True,
+        )
         self._log = pn.pane.HTML("", sizing_mode="stretch_width")
         self._log_card = pmui.Card(
             self._log,
@@ -126,9 +135,7 @@ class RunWatch(pn.viewable.Viewer):
             self._facts,
             self._trouble,
             self._verdict,
-            pn.Column(
-                self.loss, self.knn, self.alignment, styles=CURVES, sizing_mode="stretch_width"
-            ),
+            pn.Column(*self._plots, styles=CURVES, sizing_mode="stretch_width"),
             self._log_card,
             sizing_mode="stretch_width",
         )
@@ -153,8 +160,12 @@ class RunWatch(pn.viewable.Viewer):
         self.scores: dict[str, float] = {}
         self._last: dict[str, Any] = {}
         self._smooth = Smoother()
-        for plot in (self.loss, self.knn, self.alignment):
+        for plot in self._plots:
             plot.clear()
+
+    @property
+    def _plots(self) -> tuple[CurvePlot, ...]:
+        return self.loss, self.knn, self.alignment, self.held_out
 
     @property
     def folder(self) -> Path:
@@ -183,7 +194,8 @@ class RunWatch(pn.viewable.Viewer):
         loss = [(r["step"], _number(r["loss"])) for r in records if r.get("loss") is not None]
         self.loss.add("each step", loss)
         self.loss.add("smoothed", [(x, self._smooth(y)) for x, y in loss])
-        for name, plot in (("knn", self.knn), ("alignment", self.alignment)):
+        for name, attribute in SCORES.items():
+            plot = getattr(self, attribute)
             plot.add("this run", [(r["step"], r[name]) for r in records if name in r])
             for key in (name, f"{name}_random", f"{name}_chance"):
                 if (
@@ -314,6 +326,10 @@ def verdict(scores: dict[str, float]) -> tuple[str, str] | None:
             f"{scores['alignment_random']:.3f}, "
             f"chance {scores.get('alignment_chance', math.nan):.3f})"
         )
+    if "held_out_accuracy" in scores:
+        value, chance = scores["held_out_accuracy"], scores["held_out_accuracy_chance"]
+        (better if value > chance + 0.02 else worse).append("held-out accuracy")
+        parts.append(f"held-out accuracy {value:.2f} (commonest label alone {chance:.2f})")
     if not parts:
         return None
     facts = "; ".join(parts)

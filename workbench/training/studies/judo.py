@@ -70,13 +70,15 @@ class Size:
     """Steps of the classifier."""
     supervised: int
     """Steps of the encoder that is trained with labels."""
+    looks: int
+    """How often a classifier is judged on held-out recordings while it trains."""
     batch: int
     big: bool
     """Whether the backbones of the thesis take part; otherwise tiny3d alone."""
 
 
-QUICK = Size(seeds=1, pretrain=60, probe=60, supervised=120, batch=32, big=False)
-FULL = Size(seeds=3, pretrain=400, probe=200, supervised=400, batch=32, big=True)
+QUICK = Size(seeds=1, pretrain=60, probe=60, supervised=120, looks=3, batch=32, big=False)
+FULL = Size(seeds=3, pretrain=400, probe=200, supervised=400, looks=8, batch=32, big=True)
 
 DATA = "judo-full"
 SMALL = Tiny3D()
@@ -161,7 +163,8 @@ class _Grid:
             f"random{what}", method=moco, sampler=clip, encoder=encoder, train=still,
             data=self._clips(length),
         )  # fmt: skip
-        learning = self._train(self.size.supervised, optimizer="adam", lr=1e-3)
+        looks = self.size.looks
+        learning = self._train(self.size.supervised, optimizer="adam", lr=1e-3, evaluations=looks)
         taught = self._stage(
             f"supervised{what}", method=ClassifyConfig(freeze=False), sampler=SameVideo(n=1),
             encoder=encoder, train=learning, data=self._clips(length),
@@ -215,7 +218,12 @@ class _Grid:
     def _probe(self, start: Stage, encoder: EncoderConfig | None = None, length: int = 8) -> Stage:
         """A classifier on a frozen encoder: the thesis's SGD, dropped at 3/8 and 3/4."""
         train = self._train(
-            self.size.probe, optimizer="sgd", lr=0.05, schedule="steps", drops=(0.375, 0.75)
+            self.size.probe,
+            optimizer="sgd",
+            lr=0.05,
+            schedule="steps",
+            drops=(0.375, 0.75),
+            evaluations=self.size.looks,
         )
         words = start.name.removeprefix(self.study).rpartition("-")[0]
         return self._stage(
