@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from workbench.data.demo.figure import Figure, Look, dressed
+from workbench.data.demo.folder import claim, worked, write_table, write_text, write_truth
 from workbench.data.demo.hall import CORNERS, MAT, Camera, Hall
 from workbench.data.demo.motion import perform
 from workbench.data.demo.scene import SHAKE, Scene
@@ -194,11 +189,11 @@ def make(
     """
     folder = Path(folder)
     labels = classes(SIZES[size], seed)
-    _claim(folder, {"demo": "judo", "size": size, "seed": seed})
+    claim(folder, {"demo": "judo", "size": size, "seed": seed})
     total, done = len(labels) * len(CAMERAS), 0
     yield done, total
     jobs = [(folder, index, label, seed) for index, label in enumerate(labels)]
-    for _ in _worked(jobs, workers):
+    for _ in worked(make_recording, jobs, workers):
         done += len(CAMERAS)
         yield done, total
     _write_tables(folder, labels, seed)
@@ -216,44 +211,8 @@ def make_recording(folder: Path, index: int, label: str, seed: int = 0) -> Recor
         for path, camera, shake in zip(paths, recording.cameras, recording.shakes, strict=True):
             if not path.exists():
                 write_video(path, scene.film(camera, shake, WIDTH, HEIGHT), FPS)
-    part = truth / f".{recording.name}.{os.getpid()}.npz"
-    np.savez_compressed(part, **recording.truth())
-    part.replace(truth / f"{recording.name}.npz")
+    write_truth(truth / f"{recording.name}.npz", recording.truth())
     return recording
-
-
-def _worked(jobs: list[tuple], workers: int) -> Iterator[None]:
-    """Yields once for each recording that is made, in whatever order they finish."""
-    if workers <= 1:
-        for job in jobs:
-            make_recording(*job)
-            yield
-        return
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"))
-    try:
-        for made in as_completed([pool.submit(_make, job) for job in jobs]):
-            made.result()
-            yield
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _make(job: tuple) -> None:
-    make_recording(*job)
-
-
-def _claim(folder: Path, about: dict) -> None:
-    """Marks the folder as holding this demo; refuses one that holds another."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / "demo.json"
-    found = json.loads(mark.read_text()) if mark.is_file() else about
-    if found != about:
-        raise ValueError(
-            f"{folder} holds the {found['demo']} demo of size {found['size']} and seed "
-            f"{found['seed']}; asked for was size {about['size']} and seed {about['seed']}. "
-            "Choose another folder, or delete this one."
-        )
-    _write_text(mark, json.dumps(about))
 
 
 def _write_tables(folder: Path, labels: list[str], seed: int) -> None:
@@ -267,25 +226,13 @@ def _write_tables(folder: Path, labels: list[str], seed: int) -> None:
             tags = ",".join(truth["tags"].tolist())
         clips += [(name, c, f"videos/{name}_{c}.mp4", label, split, 0, tags) for c in CAMERAS]
         segments += [(name, *s) for s in _segments(start, stop, n, label)]
-    _write_text(folder / "segments.csv", _csv(segments))
-    _write_text(folder / "README.txt", README.format(count=len(labels), seed=seed))
-    _write_text(folder / "clips.csv", _csv(clips))
+    write_table(folder / "segments.csv", segments)
+    write_text(folder / "README.txt", README.format(count=len(labels), seed=seed))
+    write_table(folder / "clips.csv", clips)
 
 
 def _segments(start: int, stop: int, n: int, label: str) -> list[tuple[int, int, str]]:
     return [(0, start, BACKGROUND), (start, stop, label), (stop, n, BACKGROUND)]
-
-
-def _csv(rows: list[tuple]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text)
-    part.replace(path)
 
 
 README = """\

@@ -1,4 +1,4 @@
-"""Two figures in the hall, seen by a camera: picture after picture."""
+"""Figures in the hall, seen by a camera: picture after picture."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Scene:
     faces: np.ndarray
     colours: np.ndarray
     shadows: np.ndarray
-    """(T, 2 B, 2, 3): the two ends of the shadow of each bone, on the mat, metres."""
+    """(T, N B, 2, 3): the two ends of the shadow of each bone of N figures, on the mat, metres."""
 
     @classmethod
     def of(cls, hall: Hall, figures: list[Figure], poses: list[Pose]) -> Scene:
@@ -100,7 +100,8 @@ class Scene:
         mask = Image.new("L", (width, height))
         pen = ImageDraw.Draw(mask)
         ends = ends + np.array([*moved, 0])
-        for thick, ((x, y, depth), (x2, y2, depth2)) in zip(THICK * 2, ends.tolist(), strict=True):
+        thicks = THICK * (len(ends) // len(THICK))
+        for thick, ((x, y, depth), (x2, y2, depth2)) in zip(thicks, ends.tolist(), strict=True):
             if min(depth, depth2) < 0.5:
                 continue
             wide = thick * focal / depth
