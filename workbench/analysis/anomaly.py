@@ -166,8 +166,8 @@ def is_abnormal(labels: Sequence) -> np.ndarray:
 def average_precision(scores: np.ndarray, abnormal: np.ndarray) -> float:
     """Average precision of finding the abnormal moments by their scores.
 
-    scores: (N,), larger is stranger, rows with NaN are left out; abnormal: (N,) bool. NaN where nothing is abnormal. Chance is
-    the share of abnormal moments.
+    scores: (N,), larger is stranger, rows with NaN are left out; abnormal: (N,) bool. NaN where
+    nothing is abnormal. Chance is the share of abnormal moments.
     """
     scores, abnormal = _known(scores, abnormal)
     return detection.average_precision(abnormal, scores)
@@ -308,11 +308,13 @@ def threshold_for(
     signal = np.concatenate([np.append(_lasting(p, join, shortest), wall) for p in parts])
     levels, runs = _runs(signal)
     allowed = int(alarms_per_hour * hours * (1 + 1e-9))
-    if allowed:
+    if not len(levels):  # no alarm lasts as long as it must
+        threshold = float(np.nextafter(max(p.max(initial=-np.inf) for p in parts), np.inf))
+    elif allowed:
         threshold = _level(levels, runs, allowed)
-        had = int(runs[levels >= threshold][-1])
     else:
-        threshold, had = _beyond(levels, runs, alarms_per_hour * hours), 0
+        threshold = _beyond(levels, runs, alarms_per_hour * hours)
+    had = int(runs[levels >= threshold][-1:].sum())
     return Budget(threshold, had, hours, 1 / hours, not allowed)
 
 
