@@ -32,6 +32,8 @@ class MethodSettings(Config):
 
     views: ClassVar[int] = 2
     """Clips of an example that the method takes."""
+    needs_triplets: ClassVar[bool] = False
+    """Whether it learns from triplets of frames, which not every sampler gives."""
     small_views: ClassVar[bool] = False
     """Whether it takes small crops beside them (multi-crop)."""
 
@@ -78,6 +80,10 @@ class Method(nn.Module):
     def represent(self, clips: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, T', D) features, as analyses see them."""
         return self.encoder(clips)
+
+    def for_mining(self, clips: Tensor, clock: Clock) -> Tensor:
+        """(B, 3, T, H, W) -> (B, T', D) features in which samplers look for positives."""
+        return self.represent(clips)
 
     def project_features(self, features: Tensor) -> Tensor | None:
         """(B, D) of `represent`, averaged over time, -> (B, d) as `project` gives.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -16,14 +15,31 @@ from workbench.data.video import Clip, VideoSource
 
 @dataclass(frozen=True)
 class Example:
-    """Clips that belong together; examples of equal `group` are never each other's negatives."""
+    """Clips that belong together; examples of equal `group` are never each other's negatives.
+
+    triplets: (N, 3) int64 anchor, positive, negative, indices into the frames of all views, one
+    view after the other; None where the sampler speaks of whole clips alone. Every example of a
+    sampler has the same N.
+    """
 
     views: tuple[Clip, ...]
     group: int
+    triplets: np.ndarray | None = field(default=None, compare=False)
+
+
+class Embed(Protocol):
+    """Embeds the training videos by the method as it stands, which costs a pass over the data."""
+
+    def __call__(self, *, steps: bool = False) -> Embeddings:
+        """A row per window, or with `steps` a row for every step of the features' time."""
+        ...
 
 
 class Sampler(Config):
     """Settings of a way to sample; subclasses say how."""
+
+    gives_triplets: ClassVar[bool] = False
+    """Whether examples come with triplets of frames."""
 
     @property
     def views(self) -> int:
@@ -38,8 +54,20 @@ class Sampler(Config):
         """An example that starts from video i, one of the usable ones."""
         raise NotImplementedError
 
-    def refresh(self, source: VideoSource, clock: Clock, embed: Callable[[], Embeddings]) -> Self:
+    def refresh(self, source: VideoSource, clock: Clock, embed: Embed) -> Self:
         """The sampler of the next epoch. `embed` costs a pass over the data and runs if called."""
+        return self
+
+    def logs(self) -> dict[str, float]:
+        """Numbers worth a curve, as they are since the last `refresh`."""
+        return {}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What `refresh` has found, for a checkpoint; the settings are not part of it."""
+        return {}
+
+    def restored(self, state: dict[str, np.ndarray]) -> Self:
+        """The sampler with what `state` gave."""
         return self
 
 

@@ -124,6 +124,11 @@ class Experiment(Config):
                 f"{self.method.name} takes {taken}. Change sampler (for same-video sampler.n: "
                 f"{taken}) or method"
             )
+        if self.method.needs_triplets and not self.sampler.gives_triplets:
+            raise ValueError(
+                f"method {self.method.name} learns from triplets of frames and sampler "
+                f"{self.sampler.name} gives none. Use same-phase or time-contrast"
+            )
         looks = {"augment": self.augment, "augment_second": self.augment_second}
         for name, look in looks.items():
             if look and look.small and not self.method.small_views:

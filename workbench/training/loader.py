@@ -30,6 +30,12 @@ class Loaded:
         """(B,) int64."""
         return np.array([e.group for e in self.examples], dtype=np.int64)
 
+    @property
+    def triplets(self) -> np.ndarray | None:
+        """(B, N, 3) int64, None where the sampler gives none."""
+        found = [e.triplets for e in self.examples if e.triplets is not None]
+        return np.stack(found).astype(np.int64) if found else None
+
 
 class Loader:
     """Which examples an epoch has, and their pixels.

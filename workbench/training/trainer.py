@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -123,7 +124,7 @@ class Trainer:
         return Report(
             clock=self.clock,
             loss=loss_value,
-            logs={**logs, "lr": lr, "grad_norm": norm_value},
+            logs={**logs, **self.sampler.logs(), "lr": lr, "grad_norm": norm_value},
             epoch_done=done % len(self.loader) == 0,
             clips_per_s=speed,
             eta=self._pace.eta(done, self.steps),
@@ -138,24 +139,38 @@ class Trainer:
             views.append(augment(clips, loaded.seeds[:, v], stream))
             small += augment.small_crops(clips, loaded.seeds[:, v], stream)
         group, label = torch.from_numpy(loaded.group), torch.from_numpy(loaded.label)
-        return Batch((*views, *small), group, label).to(self.fabric.device)
+        triplets = None if loaded.triplets is None else torch.from_numpy(loaded.triplets)
+        return Batch((*views, *small), group, label, triplets).to(self.fabric.device)
 
-    def embed(self, hop: int | None = None) -> Embeddings:
+    def embed(self, *, steps: bool = False) -> Embeddings:
         """Embeddings of the training videos by the method as it stands; for `Sampler.refresh`."""
-        with self.judging() as represent:
-            return embed(represent, self.source, hop, device=self.fabric.device)
-
-    @contextmanager
-    def judging(self) -> Iterator[Callable[[Tensor], Tensor]]:
-        """`represent` of the method in eval mode, on its device and in its precision."""
+        encoder = self.method.encoder
+        per_step = steps or getattr(encoder, "per_frame", False)
 
         def represent(clips: Tensor) -> Tensor:
+            return self.method.for_mining(clips, self.clock)
+
+        with self.judging(represent) as features:
+            return embed(
+                features,
+                self.source,
+                device=self.fabric.device,
+                time_stride=encoder.time_stride if per_step else None,
+            )
+
+    @contextmanager
+    def judging(
+        self, features: Callable[[Tensor], Tensor] | None = None
+    ) -> Iterator[Callable[[Tensor], Tensor]]:
+        """`features`, by default the method's `represent`, in eval mode and its precision."""
+
+        def judged(clips: Tensor) -> Tensor:
             with torch.inference_mode(), self.fabric.autocast():
-                return self.method.represent(clips)
+                return (features or self.method.represent)(clips)
 
         self.method.eval()
         try:
-            yield represent
+            yield judged
         finally:
             self.method.train()
 
@@ -167,6 +182,7 @@ class Trainer:
             rest["rng.cuda"] = torch.cuda.get_rng_state(self.fabric.device)
         for i, values in moments.items():
             rest |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in values.items()}
+        rest |= {f"sampler.{k}": torch.from_numpy(v) for k, v in self.sampler.state().items()}
         about = {
             "clock": {
                 "epoch": self.clock.epoch,
@@ -181,18 +197,21 @@ class Trainer:
         """Go back to a state."""
         self.method.load_state_dict(model)
         moments: dict[int, dict[str, Tensor]] = {}
+        found: dict[str, np.ndarray] = {}
         for key, value in rest.items():
             kind, _, name = key.partition(".")
             if kind == "optimizer":
                 i, _, moment = name.partition(".")
                 moments.setdefault(int(i), {})[moment] = value
+            elif kind == "sampler":
+                found[name] = value.numpy()
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         torch.set_rng_state(rest["rng.cpu"])
         if "rng.cuda" in rest and self.fabric.device.type == "cuda":
             torch.cuda.set_rng_state(rest["rng.cuda"], self.fabric.device)
         self.clock = Clock(**about["clock"])
-        self.sampler = type(self.sampler).parse(about["sampler"])
+        self.sampler = type(self.sampler).parse(about["sampler"]).restored(found)
 
     def check_finite(self) -> None:
         """`DivergenceError` where a weight is no number, which must not get into a checkpoint."""
