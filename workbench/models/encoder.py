@@ -9,6 +9,7 @@ from torch import Tensor
 
 from workbench.config import Config
 from workbench.models.c3d import C3D
+from workbench.models.frame_net import FrameNet
 from workbench.models.resnet import ResNet18, ResNet50
 from workbench.models.resnet_gru import ResNet18GRU
 from workbench.models.slow import SlowR50
@@ -21,7 +22,9 @@ class Encoder(Protocol):
     """Clips to features over time: (B, 3, T, H, W) -> (B, ceil(T / time_stride), dim).
 
     An encoder of which only a part is trained beforehand names it in `pretrained`: freezing the
-    encoder freezes that module. One that can watch live has `stream` (see resnet_gru.py).
+    encoder freezes that module. One whose steps are single frames, to be kept one by one rather
+    than as their mean, says so by `per_frame = True`, here and in its settings. One that can watch
+    live has `stream` (see resnet_gru.py).
     """
 
     dim: int
@@ -44,6 +47,7 @@ ENCODERS: dict[str, type[Config]] = {
     "r2plus1d_18": R2Plus1D18,
     "mc3_18": MC318,
     "s3d": S3D,
+    "frame_net": FrameNet,
 }
 
 EncoderConfig = Annotated[
@@ -57,7 +61,8 @@ EncoderConfig = Annotated[
     | R3D18
     | R2Plus1D18
     | MC318
-    | S3D,
+    | S3D
+    | FrameNet,
     Field(discriminator="name"),
 ]
 """Settings of one encoder, told apart by `name`; `.build()` makes the network."""
