@@ -129,6 +129,7 @@ def _entries(
 
 DEMOS = {
     "judo": "five classes of throw, four cameras; small: 12 recordings, full: 200",
+    "exercise": "six exercises in sets, two cameras, counted; small: 12 recordings, full: 60",
 }
 """Name -> what it is, for the help; training/demo.py has the makers."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from workbench.data import index
-from workbench.data.demo import judo
+from workbench.data.demo import exercise, judo
 from workbench.data.manifest import TRUTH, DataSet, put
 from workbench.data.tables import from_manifest, read_segments
 from workbench.training.atomic import replacing
@@ -109,7 +109,19 @@ def install_checkpoint(workspace: Workspace, name: str = CHECKPOINT) -> Run:
     return run
 
 
+def make_exercise(
+    workspace: Workspace,
+    size: Literal["small", "full"] = "small",
+    seed: int = 0,
+    name: str = "exercise",
+) -> Iterator[Step]:
+    """Make the data set `name` of six exercises, with its truth; resumes what is there."""
+    tell = _Pace({"filming": 0.8, "indexing": 0.2})
+    yield from _ready(workspace, name, lambda folder: exercise.make(folder, size, seed), tell)
+
+
 DEMOS = {
     "judo": make_judo,
+    "exercise": make_exercise,
 }
 """Name -> what makes it: (workspace, size, seed, name) -> steps."""

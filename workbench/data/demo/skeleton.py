@@ -124,10 +124,13 @@ def place_trunk(
     return Trunk(turn, chest, head, {j: p + lift for j, p in places.items()})
 
 
-def place_limbs(body: Body, trunk: Trunk, targets: dict[str, np.ndarray]) -> Pose:
+def place_limbs(
+    body: Body, trunk: Trunk, targets: dict[str, np.ndarray], toes: np.ndarray | None = None
+) -> Pose:
     """The whole body, with wrists and ankles at (T, 3) targets, or as near as they reach.
 
-    targets: keys left_wrist, right_wrist, left_ankle, right_ankle.
+    targets: keys left_wrist, right_wrist, left_ankle, right_ankle. toes: (3,) where feet that lie
+    flat point; default: where the pelvis faces, which somebody on his back does not do.
     """
     places = dict(trunk.places)
     frames = {"pelvis": trunk.pelvis, "chest": trunk.chest, "head": trunk.head}
@@ -155,6 +158,8 @@ def place_limbs(body: Body, trunk: Trunk, targets: dict[str, np.ndarray]) -> Pos
         shin = frames[f"{side}_shin"] = _frame(ankle - knee, hinge)
         loose = shin[..., 0] * 0.8 + shin[..., 2] * 0.6
         flat = ahead * np.array([1, 1, 0]) + 1e-6
+        if toes is not None:
+            flat = np.broadcast_to(toes, ahead.shape)
         grounded = _smooth((ankle[:, 2:] - body.ankle) / (0.16 * s), flip=True)
         grounded = grounded * _smooth((-shin[:, 2, 2:] - 0.2) / 0.4)
         toe = _unit(_unit(flat) * grounded + _unit(loose) * (1 - grounded))
