@@ -10,6 +10,8 @@ from workbench.sampling import SameVideo
 from workbench.training.experiment import Experiment
 from workbench.training.train import launch, train
 
+FRAMES = {"name": "boxes", "clip": {"length": 1}}
+
 
 @pytest.mark.parametrize(
     ("settings", "message"),
@@ -25,6 +27,10 @@ from workbench.training.train import launch, train
         (
             {"method": {"name": "videomoco", "queue": 20}},
             r"queue is 20 and train\.batch 32.*Set method\.queue to 32",
+        ),
+        (
+            {"method": {"name": "videomoco", "queue": 32}, "data": FRAMES},
+            r"drop is 0\.25 and clips are of 1 frame.*Set method\.drop to 0, or data\.clip\.length",
         ),
         (
             {"method": {"name": "swav", "queue": 0}},

@@ -10,6 +10,7 @@ from workbench.data.manifest import DataSet
 from workbench.data.video import ClipShape, Segment, Video, VideoSource
 from workbench.methods import Method
 from workbench.methods.classify import ClassifyConfig
+from workbench.models.resnet_gru import ResNet18GRU
 from workbench.sampling import SameVideo
 from workbench.training.detect import Detector, classifier, default_overlap, detect
 from workbench.training.evaluate_detection import (
@@ -160,6 +161,25 @@ def test_streaming_carries_the_state_and_watching_does_not():
         np.testing.assert_allclose(chunk.probabilities, expected, rtol=1e-4)
 
 
+def test_the_recurrent_network_streams_what_it_says_of_the_whole_video():
+    torch.manual_seed(0)
+    encoder = ResNet18GRU().build()
+    method = ClassifyConfig(freeze=False).knowing(("background", "bright")).build(encoder).eval()
+    detector = Detector(method, ClipShape(length=4, stride=1, size=32), 2, device="cpu")
+    frames = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        features = encoder(detector._views([frames]))
+        streamed = list(detector.stream(frames))
+        for chunk in streamed:
+            scores = method.classify(features[:, chunk.start : chunk.stop])
+            expected = scores.softmax(dim=-1)[0].numpy()
+            np.testing.assert_allclose(chunk.probabilities, expected, rtol=1e-3)
+        alone = [chunk.probabilities for chunk in detector.watch(frames)]
+    assert len(streamed) == len(alone) == 5
+    np.testing.assert_allclose(alone[0], streamed[0].probabilities, rtol=1e-3)
+    assert not np.allclose(alone[-1], streamed[-1].probabilities, rtol=1e-3)
+
+
 @pytest.mark.parametrize("stream", ["rgb", "diff"])
 def test_streaming_feeds_each_picture_once(stream):
     rng = np.random.default_rng(0)
@@ -294,6 +314,15 @@ def test_other_weights_or_settings_are_judged_anew(probe, boxes):
     model, rest, about = probe.load()
     probe.save({k: v + 1 for k, v in model.items()}, rest, about)
     assert find_detections(probe, boxes) == []
+
+
+def test_what_the_start_of_a_run_was_trained_on_is_not_held_out(run, workspace, boxes):
+    """`run` has seen all of the data set, the probe on top of it only the split train."""
+    data = run.config.data.model_copy(update={"splits": ("train",)})
+    taught = {"method": ClassifyConfig(), "sampler": SameVideo(n=1), "data": data, "init": "plain"}
+    folder = workspace / "runs" / "on-plain"
+    list(train(make_experiment(steps=1, evaluations=0).model_copy(update=taught), folder))
+    assert not evaluate_detection(Run(folder), boxes).about["held_out"]
 
 
 def test_wrong_input_is_explained(probe, boxes, workspace):

@@ -174,6 +174,7 @@ def test_the_report_holds_the_table_the_findings_and_what_failed(workspace, cell
     assert "they do" in text and "calm <b>" not in text.replace("calm <b>, x", "")
     lines = table_html(plan, load_scores(plan, workspace))
     assert "calm &lt;b&gt;" in lines and "3.000 ± 0.000" in lines
+    assert ("diverged" in told(plan, load_scores(plan, workspace))) == (cells == 2)
     assert ("diverged" in text) == ("Failed:" in text) == (cells == 2)
     assert "Accuracy of the classifier on recordings it does not train on" in text
     assert f"{cells} of 2 cells measured" in text

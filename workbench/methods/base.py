@@ -37,8 +37,8 @@ class MethodSettings(Config):
     small_views: ClassVar[bool] = False
     """Whether it takes small crops beside them (multi-crop)."""
 
-    def check(self, batch: int) -> None:
-        """`ValueError` where training in batches of this many examples cannot work."""
+    def check(self, batch: int, frames: int) -> None:
+        """`ValueError` where batches of so many examples, each of so many frames, cannot work."""
 
     def knowing(self, classes: Sequence[str]) -> Self:
         """The settings once the labels of the training data are known; the same for most."""

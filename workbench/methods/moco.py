@@ -44,7 +44,7 @@ class MoCoConfig(MethodSettings):
     """Parts of a batch that the key encoder normalises separately, so that batch statistics do
     not give the positive away: the place of the paper's shuffled batch norm on one device."""
 
-    def check(self, batch: int) -> None:
+    def check(self, batch: int, frames: int) -> None:
         """The queue is replaced by whole batches (Algorithm 1 of the paper)."""
         if self.queue % batch:
             raise ValueError(

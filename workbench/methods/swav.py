@@ -53,7 +53,7 @@ class SwAVConfig(MethodSettings):
     """Share of the run after which the queue starts to fill; it is used once it is full. Epoch 15
     of 200 in the paper: earlier embeddings change too fast."""
 
-    def check(self, batch: int) -> None:
+    def check(self, batch: int, frames: int) -> None:
         """Codes cannot use all prototypes alike where there are fewer embeddings to spread."""
         if self.queue % batch:
             raise ValueError(

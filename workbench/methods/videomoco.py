@@ -40,6 +40,15 @@ class VideoMoCoConfig(MoCoConfig):
     drop: float = Field(0.25, ge=0, le=0.9)
     """Share of the query's frames that the generator takes away; 0 for phase one, without it."""
 
+    def check(self, batch: int, frames: int) -> None:
+        """As MoCo's; and the generator needs a frame to take and one to leave."""
+        super().check(batch, frames)
+        if self.drop and frames < 2:
+            raise ValueError(
+                f"method.drop is {self.drop} and clips are of {frames} frame: nothing can be taken "
+                "away. Set method.drop to 0, or data.clip.length to 2 or more"
+            )
+
     def build(self, encoder: nn.Module) -> VideoMoCo:
         """The method around an encoder."""
         return VideoMoCo(

@@ -306,15 +306,19 @@ def _chosen(dataset: DataSet, split: str) -> list[int]:
 
 
 def _held_out(run: Run, dataset: DataSet, split: str) -> bool:
-    """Whether no recording of a split was trained on."""
-    config = run.config.data
-    if config.name != dataset.name:
-        return True
-    seen = {
-        v.recording for v in dataset.videos if config.splits is None or v.split in config.splits
-    }
+    """Whether no recording of a split was trained on, by the run or by those it started from."""
     judged = {v.recording for v in dataset.videos if split in ("all", v.split)}
-    return not seen & judged
+    while True:
+        config = run.config.data
+        seen = {
+            v.recording
+            for v in dataset.videos
+            if config.name == dataset.name and (config.splits is None or v.split in config.splits)
+        }
+        start = run.config.init and type(run)(run.folder.parent / run.config.init)
+        if seen & judged or not (start and start.settings):
+            return not seen & judged
+        run = start
 
 
 def _nothing_to_judge(dataset: DataSet, split: str, classes: tuple[str, ...]) -> str:

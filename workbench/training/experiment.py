@@ -136,7 +136,7 @@ class Experiment(Config):
                     f"{name}.small asks for {look.small} small crops of each clip and method "
                     f"{self.method.name} takes none. Set {name}.small to 0"
                 )
-        self.method.check(self.train.batch)
+        self.method.check(self.train.batch, self.data.clip.length)
         return self
 
     def knowing(self, classes: Sequence[str]) -> Self:

@@ -165,8 +165,13 @@ def told(study: Study, scores: pd.DataFrame) -> str:
         texts = ["-" if mean != mean else f"{mean:.3f} ± {std:.3f}" for mean, std in pairs]
         lines.append([row, column, *texts, str(int(values[("seeds", "")]))])
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    failed = [f"- {r.row}, {r.column}, seed {r.seed}: {r.failed}" for r in _failed(scores)]
     claims = [f"- {f.claim} **{f.verdict}**: {f.measured}" for f in study.findings(scores)]
-    return "\n".join([text, "", *claims])
+    return "\n".join([text, "", *failed, *claims])
+
+
+def _failed(scores: pd.DataFrame) -> list:
+    return list(scores[scores["failed"] != ""].itertuples())
 
 
 def _check(study: Study, workspace: Workspace) -> None:
