@@ -1,14 +1,16 @@
-"""What `workbench detect` and `workbench evaluate --protocol detection` print."""
+"""What `workbench detect`, `watch` and `evaluate --protocol detection` print."""
 
 from __future__ import annotations
 
 import csv
 import math
 import os
+import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from workbench.data.live import Watched
     from workbench.training.detect import Chunk, Detector
     from workbench.training.evaluate_detection import Detection
+    from workbench.training.record import Record
+    from workbench.training.vigil import Alarm, Judged, Vigil
 
 BOLD, PLAIN = "\033[1;36m", "\033[0m"
 HEAD = f"  {'time':>10} {'frame':>7}  {'class':<20} probability"
@@ -112,6 +116,104 @@ class _Rows:
              f"{chunk.probability:.5f}", *each]
         )  # fmt: skip
         self.file.flush()
+
+
+def print_alarms(
+    vigil: Vigil,
+    videos: Iterator[Watched],
+    record: Record | None = None,
+    progress: Callable[[int, int, str], object] = lambda done, total, note: None,
+    say: Callable[[str], object] = print,
+) -> list[Judged]:
+    """Alarms as they begin and as they end; the videos that were judged, the last perhaps in part.
+
+    record: gets all rows and alarms; progress: hears of frames done, their total and the alarms.
+    Ctrl-C ends the watch and keeps what there is; a bad video is told and passed over, unless
+    nothing else is there.
+    """
+    found: list[Judged] = []
+    with _stoppable() as stopped:
+        for video in videos:
+            say(video.name)
+            judged = vigil.start(video)
+            frames = _until(video.frames, stopped)
+            began = time.monotonic()
+            try:
+                for news in vigil.judge(replace(video, frames=frames), judged):
+                    for tick in news.began:
+                        say(f"> {_when(tick.seconds)} frame {tick.frame:>7}  an alarm begins")
+                    for alarm in news.ended:
+                        say(_told(alarm))
+                    progress(
+                        judged.done, judged.total or judged.done, f"{len(judged.alarms)} alarms"
+                    )
+                    if record:
+                        record.add(judged)
+            except ValueError as error:
+                judged.notes.append(str(error))
+                print(f"warning: {video.name}: {error}", file=sys.stderr, flush=True)
+            if stopped():
+                judged.notes.append(f"stopped by hand after {judged.done} frames.")
+            if judged.frame:
+                found.append(judged)
+                if record:
+                    record.add(judged)
+                say(_summary(judged, time.monotonic() - began))
+            if stopped():
+                break
+    if not found:
+        raise ValueError("nothing could be watched")
+    return found
+
+
+def _told(alarm: Alarm) -> str:
+    return (
+        f"  {_when(alarm.start_seconds)} to {_when(alarm.stop_seconds).strip()}, frames "
+        f"{alarm.start} to {alarm.stop - 1}: score {alarm.peak:.3f} at frame {alarm.peak_frame}; "
+        f"nearest normal: {alarm.normal_video} frame {alarm.normal_frame}"
+    )
+
+
+def _summary(judged: Judged, took: float) -> str:
+    seconds = judged.seconds[-1] + judged.row_seconds
+    cycles = (
+        "no repetition found"
+        if judged.repetitions is None
+        else f"{judged.repetitions:.1f} repetitions of {judged.period:.2f} s"
+    )
+    notes = "".join(f"\n  note: {note}" for note in judged.notes)
+    return (
+        f"  {judged.done} frames, {seconds:.1f} s of video in {took:.1f} s ("
+        f"{seconds / max(took, 1e-9):.1f} times real time): {len(judged.alarms)} "
+        f"alarm{'s' * (len(judged.alarms) != 1)}, {cycles}{notes}"
+    )
+
+
+def _when(seconds: float) -> str:
+    return f"{'' if math.isnan(seconds) else f'{seconds:.2f} s':>10}"
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed; pressed twice, it interrupts as ever."""
+    asked = []
+
+    def ask(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _until(frames: Iterator, stopped: Callable[[], bool]) -> Iterator:
+    for frame in frames:
+        if stopped():
+            return
+        yield frame
 
 
 def print_scores(found: Detection) -> None:

@@ -55,9 +55,18 @@ class Workspace:
 
     def free_run(self, stem: str) -> str:
         """A name that no run has: the stem, or the stem with a number."""
-        taken = {p.name.lower() for p in self.runs.glob("*")}
-        names = (stem if k == 1 else f"{stem}-{k}" for k in range(1, len(taken) + 2))
-        return next(name for name in names if name.lower() not in taken)
+        return _free(self.runs, stem)
+
+    def free_watch(self, what: str) -> Path:
+        """A folder that is not there yet, for what is found in a video or stream."""
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", what).strip("-.") or "watch"
+        return self.root / "watches" / _free(self.root / "watches", stem)
+
+
+def _free(folder: Path, stem: str) -> str:
+    taken = {p.name.lower() for p in folder.glob("*")}
+    names = (stem if k == 1 else f"{stem}-{k}" for k in range(1, len(taken) + 2))
+    return next(name for name in names if name.lower() not in taken)
 
 
 def name_problem(name: str) -> str:

@@ -315,7 +315,7 @@ def threshold_for(
     else:
         threshold = _beyond(levels, runs, alarms_per_hour * hours)
     had = int(runs[levels >= threshold][-1:].sum())
-    return Budget(threshold, had, hours, 1 / hours, not allowed)
+    return Budget(float(threshold), had, hours, 1 / hours, not allowed)
 
 
 def _level(levels: np.ndarray, runs: np.ndarray, allowed: int) -> float:

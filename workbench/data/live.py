@@ -30,11 +30,16 @@ QUICK = {"analyzeduration": "500000"}
 
 @dataclass(frozen=True)
 class Watched:
-    """A video under way. fps: its rate where it is known before it ends, else None."""
+    """A video under way.
+
+    fps and n_frames: its rate, and how many frames its container announces, where that is known
+    before it ends, else None.
+    """
 
     name: str
     fps: float | None
     frames: Frames
+    n_frames: int | None = None
 
 
 def watch(
@@ -61,7 +66,8 @@ def watch(
 def _file(path: Path, side: int) -> Watched:
     container = inspect(path)
     size = stored_size(container.width, container.height, side)
-    return Watched(path.name, container.fps, read_pyav(path, container, size, threads=0))
+    frames = read_pyav(path, container, size, threads=0)
+    return Watched(path.name, container.fps, frames, len(container.pts) + container.untimed)
 
 
 def _folder(path: Path, side: int, follow: bool, patience: float | None) -> Iterator[Watched]:

@@ -53,11 +53,11 @@ def write_report(study: Study, workspace: Workspace) -> Path:
     ]
     path = study.folder(workspace) / "report.html"
     with replacing(path) as temporary:
-        temporary.write_text(_page(column(*parts), study.title))
+        temporary.write_text(page(column(*parts), study.title))
     return path
 
 
-def _page(content: LayoutDOM, title: str) -> str:
+def page(content: LayoutDOM, title: str) -> str:
     """A page with Bokeh's own code in it; `file_html` links to Panel's too where that is loaded."""
     script, place = components(content)
     code = "".join(f"<script>{text}</script>" for text in Resources("inline").js_raw)

@@ -1,0 +1,309 @@
+"""How a watcher sees: pictures of a video in, evenly spaced rows of features out, as they come.
+
+A tick is a picture at the common rate of what is compared; a row is what is seen at a moment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from workbench.data.video import Clip, ClipShape, VideoSource
+
+if TYPE_CHECKING:
+    from workbench.data.live import Frames
+    from workbench.training.run import Run
+
+CELLS = 12
+"""Cells along the short side of a picture as `PlainSight` sees it."""
+ROWS_PER_SECOND = 10
+"""Rows of `PlainSight`, at most."""
+PAUSE = 1.0
+"""Seconds without a picture that are filled with the last one; a longer gap is left a gap."""
+
+
+class Tick(NamedTuple):
+    """A picture that is seen."""
+
+    picture: np.ndarray
+    """(H, W, 3) uint8."""
+    frame: int
+    """Its number in the video."""
+    seconds: float
+    """Its time since the first picture, from the PTS."""
+
+
+class Rows(NamedTuple):
+    """Features of some moments, and the tick in the middle of each."""
+
+    z: np.ndarray
+    """(B, D) float32."""
+    ticks: list[Tick]
+
+
+class Sight(Protocol):
+    """Sees rows in a video."""
+
+    about: str
+    """What it sees, in words."""
+    side: int
+    """Short side of the pictures it wants."""
+    rate: float | None
+    """Ticks per second that it needs; None: those of the reference."""
+    span: int
+    """Ticks that a row needs."""
+
+    def hop(self, rate: float) -> int:
+        """Ticks from row to row."""
+        ...
+
+    def rows(self, ticks: Iterable[Tick], hop: int, batch: int) -> Iterator[Rows]:
+        """The rows of a video, `batch` of them at a time: the more, the faster and the later."""
+        ...
+
+    def fit(self, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """How rows are to be told beside the (M, D) rows of a reference: (B, D) -> (B, D')."""
+        ...
+
+
+def ticks(frames: Frames, fps: float | None, rate: float | None = None) -> Iterator[Tick]:
+    """The pictures of a video; with a rate, at so many ticks per second by their times.
+
+    At each tick that is the newest picture: some come twice or not at all. A gap of more than
+    `PAUSE` is not filled. Pictures without a time are taken as they come.
+    """
+    began, held, k = math.nan, None, 0
+    for number, (picture, time) in enumerate(frames):
+        began = time if math.isnan(began) else began
+        since = time - began
+        if math.isnan(since):
+            yield Tick(picture, number, number / fps if fps else math.nan)
+            continue
+        if rate is None:
+            yield Tick(picture, number, since)
+            continue
+        while held is not None and k / rate < since - 1e-4:
+            yield held
+            k += 1
+            if since - held.seconds > PAUSE:
+                k = max(k, math.ceil(since * rate - 1e-4))
+        held = Tick(picture, number, since)
+    if held is not None and k / rate >= held.seconds - 0.5 / rate:
+        yield held
+
+
+class PlainSight:
+    """Pictures as they are: no network, nothing learned but what is usual in the reference.
+
+    A picture is a grid of coloured cells, 12 along its short side, over its mean brightness. The
+    reference says of every cell what is usual and how much it varies (see `Usual`).
+    """
+
+    about = "plain pictures (colours of a grid of cells), against what each cell does normally"
+    side, rate, span = 144, None, 1
+
+    def hop(self, rate: float) -> int:
+        """About ten rows a second."""
+        return max(1, round(rate / ROWS_PER_SECOND))
+
+    def rows(self, ticks: Iterable[Tick], hop: int, batch: int) -> Iterator[Rows]:
+        """(B, cells * 3) mean colour of each cell over that of the picture."""
+        seen: list[Tick] = []
+        grids: list[np.ndarray] = []
+        for k, tick in enumerate(ticks):
+            if k % hop:
+                continue
+            seen.append(tick)
+            grids.append(_grid(tick.picture))
+            if len(seen) == batch:
+                yield Rows(np.stack(grids), seen)
+                seen, grids = [], []
+        if seen:
+            yield Rows(np.stack(grids), seen)
+
+    def fit(self, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """What is usual in the reference."""
+        return Usual(rows)
+
+
+class RunSight:
+    """What the encoder of a run sees: windows of the run's clip shape, or single frames.
+
+    Encoders with features of single frames (`per_frame`) give a row per picture, from windows that
+    overlap by half and of which the inner half is kept, as when a data set is embedded.
+    rate: frames per second of the videos it was trained on, where that is known.
+    """
+
+    def __init__(
+        self, run: Run, side: int, rate: float | None = None, device: str | None = None
+    ) -> None:
+        from lightning_fabric import Fabric
+
+        from workbench.training.devices import PRECISIONS, choose_device, choose_precision
+
+        self.shape: ClipShape = run.config.data.clip
+        if self.shape.stream == "flow":
+            raise ValueError(
+                f"run {run.name!r} was trained on optical flow, which is not computed while "
+                "watching. Use a run on rgb or diff, or none."
+            )
+        device = device or choose_device()
+        precision = PRECISIONS[choose_precision("auto", device)]
+        self._fabric = Fabric(accelerator=device, devices=1, precision=precision)
+        self.encoder = run.encoder().to(self._fabric.device)
+        self.per_frame = getattr(self.encoder, "per_frame", False)
+        s = self.shape
+        self.about = (
+            f"run {run.name} ({run.config.encoder.name}, {run.config.method.name}), "
+            + ("single pictures" if self.per_frame else f"windows of {s.length} pictures")
+            + (f" {s.stride} frames apart" if s.stride > 1 else "")
+        )
+        self.side, self.rate = side, rate
+        self._window = s.span + (s.stream == "diff")  # diff looks one frame ahead
+        self.span = 1 + (s.stream == "diff") if self.per_frame else self._window
+
+    def hop(self, rate: float) -> int:
+        """A quarter of a clip, as when a data set is embedded; every picture of single ones."""
+        return self.shape.stride if self.per_frame else max(1, self.shape.span // 4)
+
+    def rows(self, ticks: Iterable[Tick], hop: int, batch: int) -> Iterator[Rows]:
+        """(B, D) features: the mean over each window, or those of each picture."""
+        return self._single(ticks) if self.per_frame else self._windows(ticks, hop, batch)
+
+    def fit(self, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """As the encoder tells them."""
+        return lambda z: z
+
+    def _windows(self, ticks: Iterable[Tick], hop: int, batch: int) -> Iterator[Rows]:
+        s = self.shape
+        centre = (s.length - 1) * s.stride // 2
+        held: deque[Tick] = deque(maxlen=self._window)
+        seen: list[Tick] = []
+        windows: list[np.ndarray] = []
+        for k, tick in enumerate(ticks, 1):
+            held.append(tick)
+            start = k - self._window
+            if start < 0 or start % hop:
+                continue
+            seen.append(held[centre])
+            windows.append(self._pictures(np.stack([t.picture for t in held])))
+            if len(seen) == batch:
+                yield Rows(self._see(windows).mean(axis=1), seen)
+                seen, windows = [], []
+        if seen:
+            yield Rows(self._see(windows).mean(axis=1), seen)
+
+    def _single(self, ticks: Iterable[Tick]) -> Iterator[Rows]:
+        """Windows as `embed` lays them: half a window on, the last one at the very end."""
+        length = self.shape.length
+        half = max(1, length // 2)
+        held: list[tuple[Tick, np.ndarray]] = []  # from picture `first` on
+        first = start = kept = 0  # the next window's start, and the next row to give
+        before: tuple[int, np.ndarray] | None = None  # the last window and what it saw
+
+        def window(at: int) -> np.ndarray:
+            return self._see([np.stack([p for _, p in held[at - first :][:length]])])[0]
+
+        def give(upto: int) -> Rows:
+            at, z = before
+            seen = [tick for tick, _ in held[kept - first : upto - first]]
+            return Rows(z[kept - at : upto - at], seen)
+
+        for pair in self._strided(ticks):
+            held.append(pair)
+            if first + len(held) <= start + length:
+                continue
+            z = window(start)
+            if before is not None:
+                cut = (before[0] + start + length) // 2
+                yield give(cut)
+                kept = cut
+            before = start, z
+            start += half
+            held, first = held[before[0] - first :], before[0]
+        n = first + len(held)
+        if n:
+            last = max(0, n - length)
+            z = window(last)
+            if before is not None:
+                cut = (before[0] + last + length) // 2
+                yield give(cut)
+                kept = cut
+            before = last, z
+            yield give(n)
+
+    def _strided(self, ticks: Iterable[Tick]) -> Iterator[tuple[Tick, np.ndarray]]:
+        """Every `stride`-th tick with its picture of the run's stream."""
+        before: Tick | None = None
+        for k, tick in enumerate(ticks):
+            if before is not None:
+                yield before, _difference(before.picture, tick.picture)
+                before = None
+            if k % self.shape.stride == 0:
+                if self.shape.stream == "diff":
+                    before = tick
+                else:
+                    yield tick, tick.picture
+
+    def _pictures(self, frames: np.ndarray) -> np.ndarray:
+        s = self.shape
+        return VideoSource([], s, lambda _: frames).pixels(Clip(0, 0, s.length, s.stride, s.stream))
+
+    def _see(self, windows: list[np.ndarray]) -> np.ndarray:
+        """(B, T', D) float32."""
+        import torch
+
+        from workbench.data.augment import evaluate_view
+
+        views = evaluate_view(windows, self.shape.size, self.shape.stream, self._fabric.device)
+        with torch.inference_mode(), self._fabric.autocast():
+            return self.encoder(views).float().cpu().numpy()
+
+
+class Usual:
+    """What each number of the plain rows of a reference usually is, and how much it varies.
+
+    A row is told by how far each of its numbers is from the reference's mean, in units of the
+    reference's spread (at least `FLOOR`), with one constant number more of `CONSTANT` times the
+    length of a usual row. Beside the constant, the distance of unit vectors grows with how many
+    numbers are off and by how much; without it, only the direction would count, which says nothing
+    of a row close to the mean. [our reconstruction; both numbers were chosen on a real video]
+    """
+
+    FLOOR = 0.02
+    """Share of the brightness: less variation than this is the noise of a camera."""
+    CONSTANT = 3.0
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.mean = rows.mean(axis=0)
+        self.spread = np.sqrt(rows.var(axis=0) + self.FLOOR**2)
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """(B, D + 1) out of (B, D)."""
+        off = (rows - self.mean) / self.spread
+        constant = np.full((len(off), 1), self.CONSTANT * math.sqrt(off.shape[1]))
+        return np.concatenate([off, constant], axis=1).astype(np.float32)
+
+
+def _grid(picture: np.ndarray) -> np.ndarray:
+    """(cells * 3,) mean colours over the mean of the picture; black stays 0."""
+    height, width = picture.shape[:2]
+    scale = CELLS / min(height, width)
+    cells = max(1, round(height * scale)), max(1, round(width * scale))
+    rows, columns = (
+        np.linspace(0, n, c, endpoint=False).round().astype(int).clip(0, n - 1)
+        for n, c in zip((height, width), cells, strict=True)
+    )
+    sums = np.add.reduceat(picture, rows, axis=0, dtype=np.float32)
+    sums = np.add.reduceat(sums, columns, axis=1)
+    areas = np.outer(np.diff(rows, append=height), np.diff(columns, append=width))
+    grid = sums / np.maximum(1, areas)[:, :, None]
+    return (grid / max(1.0, float(grid.mean()))).ravel()
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.where(b > a, b - a, a - b)
