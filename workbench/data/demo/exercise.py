@@ -24,7 +24,7 @@ from workbench.data.manifest import TRUTH, put
 SIZES = {"small": 12, "full": 60}
 """Size -> number of recordings."""
 FPS = 30
-WIDTH, HEIGHT = 256, 192
+WIDTH, HEIGHT = 224, 168
 CAMERAS = {"front": 28, "side": -60}
 """Camera -> degrees from where the figure faces, to the left."""
 NAME = "exercise-{:03d}"
@@ -195,7 +195,8 @@ def _athlete(body: Body, rng: np.random.Generator) -> Figure:
     legs = [names.index(b) for b in names if b.endswith(("thigh", "shin"))]
     carriers = figure.bones[np.arange(len(figure.bones)), figure.weights.argmax(1)]
     low = np.isin(carriers, legs)[figure.faces].all(1) & (figure.colours == cloth).all(1)
-    return replace(figure, colours=np.where(low[:, None], trousers, figure.colours))
+    colours = np.where(low[:, None], trousers.astype(np.float32), figure.colours)
+    return replace(figure, colours=colours)
 
 
 def _camera(rng: np.random.Generator, azimuth: float, joints: np.ndarray) -> Camera:
