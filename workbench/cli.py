@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from workbench.data.sources import Entry
     from workbench.training.experiment import DataConfig, Experiment
     from workbench.training.run import Run
+    from workbench.training.sight import Sight
 
 RunName = Annotated[str, arg(metavar="RUN", help="Name of the run.")]
 WorkspacePath = Annotated[
@@ -129,6 +131,7 @@ def _entries(
 
 DEMOS = {
     "judo": "five classes of throw, four cameras; small: 12 recordings, full: 200",
+    "bottling": "a production cell with its faults; small: 5 recordings, full: 16",
     "exercise": "six exercises in sets, two cameras, counted; small: 12 recordings, full: 60",
 }
 """Name -> what it is, for the help; training/demo.py has the makers."""
@@ -274,6 +277,89 @@ def _stored_side(place: Workspace, data: DataConfig) -> int:
     if data.name in place.data_names():
         return DataSet(place.data / data.name).side
     return max(128, round(1.15 * data.clip.size))
+
+
+def watch(
+    video: Positional[str],
+    reference: tuple[Path, ...],
+    run: str | None = None,
+    normal: tuple[Path, ...] = (),
+    k: int = 1,
+    metric: Literal["euclidean", "cosine"] = "euclidean",
+    smooth: float = 0.5,
+    phase_aware: bool = False,
+    alarms_per_hour: float = 1.0,
+    threshold: float | None = None,
+    follow: bool = False,
+    patience: float | None = None,
+    out: Path | None = None,
+    workspace: WorkspacePath = None,
+) -> None:
+    """What is strange in a video beside normal ones: alarms, scores and a report with pictures.
+
+    Ctrl-C ends it and keeps what was scored. Without --run it compares plain pictures, which needs
+    a camera that stands still; see by a run where it moves, or where motion is what matters.
+
+    Args:
+        video: A video, a folder of videos of a camera, the number of a camera, or a stream's URL.
+        reference: Normal videos of the same process, or folders of them: a few cycles or more.
+        run: Name of a run whose encoder sees; default: plain pictures, a grid of colours.
+        normal: Further normal videos, for the threshold alone; default: the reference itself.
+        k: Which nearest normal moment counts: 1 the nearest, 3 the third nearest, ...
+        metric: Distance of unit vectors, or 1 - cosine.
+        smooth: Seconds over which scores are averaged.
+        phase_aware: Compare only with normal moments at the same phase of the cycle.
+        alarms_per_hour: False alarms per hour of normal video that the threshold aims at.
+        threshold: Score from which on there is an alarm; default: from --alarms-per-hour.
+        follow: Wait for more at the end of a growing file, and for more files in a folder.
+        patience: Seconds without anything new after which following ends; default: never.
+        out: Folder for alarms.csv, scores.csv and report.html; default: one in the workspace.
+        workspace: Where the run lies, and the results.
+    """
+    from workbench.data import live
+    from workbench.training.record import Record
+    from workbench.training.reference import VigilConfig, choose_threshold, read_reference
+    from workbench.training.vigil import Vigil, judge_whole
+    from workbench.views.watch_report import write_watch_report
+    from workbench.watching import print_alarms
+
+    config = VigilConfig.parse({
+        "k": k, "metric": metric, "smooth": smooth, "phase_aware": phase_aware,
+        "alarms_per_hour": alarms_per_hour, "threshold": threshold,
+    })  # fmt: skip
+    place = find_workspace(workspace)
+    sight = _sight(place, run)
+    videos = live.watch(video, sight.side, follow, patience)
+    first = next(videos)  # what is not there is told before the reference is read
+    with _Bar("reading the reference", "frame") as bar:
+        usual = read_reference(reference, sight, config, bar.show)
+    for note in usual.notes:
+        print(f"note: {note}")
+    with _Bar("judging normal video", "frame") as bar:
+        others = judge_whole(Vigil(usual, sight, config), normal, bar.show)
+    limit = choose_threshold(usual, config, others)
+    print(f"threshold: {limit.value:.3f}, {limit.how}.")
+    folder = out or _writable(place).free_watch(Path(video).stem)
+    vigil = Vigil(usual, sight, config, limit.value)
+    with Record(folder, usual) as record, _Bar("watching", "frame") as bar:
+        judged = print_alarms(vigil, chain([first], videos), record, bar.show, bar.bar.write)
+    report = write_watch_report(folder / "report.html", judged, usual, sight, config, limit)
+    print(f"report: {report}")
+
+
+def _sight(place: Workspace, run: str | None) -> Sight:
+    """How to see: by a run, at the rate of what it was trained on, or plain pictures."""
+    from workbench.data.manifest import DataSet
+    from workbench.training.run import Run
+    from workbench.training.sight import PlainSight, RunSight
+
+    if run is None:
+        return PlainSight()
+    source, rate = Run(place.run_folder(run)), None
+    data = source.config.data
+    if data.name in place.data_names():
+        rate = float(DataSet(place.data / data.name).table["fps"].median())
+    return RunSight(source, _stored_side(place, data), rate)
 
 
 def evaluate(
@@ -626,6 +712,7 @@ COMMANDS = {
     "resume": resume,
     "embed": embed,
     "detect": detect,
+    "watch": watch,
     "evaluate": evaluate,
     "study": study,
     "export": export,
