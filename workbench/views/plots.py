@@ -1,7 +1,8 @@
 """Arrays -> pictures. Each function returns a HoloViews element that also works without a server.
 
 One colour per meaning, everywhere: a label keeps its colour in every plot and list, `background`
-and unknown are grey, the cursor is `CURSOR`, the moment it is compared with is `OTHER`.
+and unknown are grey, the cursor is `CURSOR`, the moment it is compared with is `OTHER`, alarms are
+`ANOMALY`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ GREY = "#9aa0a6"
 CURSOR = "#ff5a1f"
 OTHER = "#00a5cf"
 SELECTED = "#f5b700"
+ANOMALY = "#d32f2f"
 FEW = [Colorblind[7][k] for k in (0, 5, 3, 6, 1, 4, 2)]  # blue and vermilion first, yellow last
 CALM = {BACKGROUND, "unknown", ""}
 LEGEND = 16
