@@ -17,7 +17,7 @@ from workbench.analysis.periodicity import (
     rhythm,
     stretches,
 )
-from workbench.analysis.phase import phase, phase_curve
+from workbench.analysis.phase import at_phase, phase, phase_curve
 
 SHORTEST = 4
 """Rows of the shortest cycle that is looked for: fewer tell its phases apart badly."""
@@ -96,15 +96,38 @@ class Cycle:
         return bool(np.isfinite(self.phase).any())
 
     @cached_property
-    def spans(self) -> np.ndarray:
-        """(R, 2) rows at which each repetition starts and stops, lying between rows as they may.
+    def turned(self) -> np.ndarray:
+        """(T,) how many repetitions are behind each row, with the fraction; NaN in none.
 
         They are counted from where the process begins to repeat, not from phase 0: five repetitions
         in a row are five. What is left over at an end is one more from half a cycle on, and goes
         with the last one below that.
         """
-        found = [_spans(start, turned) for start, turned in stretches(self.phase)]
-        return np.concatenate([np.zeros((0, 2)), *found])
+        turned = np.full(len(self.rows), np.nan)
+        for start, done, _ in self._counted:
+            turned[start : start + len(done)] = done
+        return turned
+
+    @cached_property
+    def spans(self) -> np.ndarray:
+        """(R, 2) rows at which each repetition starts and stops, lying between rows as they may."""
+        found = [np.zeros((0, 2))]
+        for start, done, n in self._counted:
+            edges = np.interp(done[0] + np.arange(n), done, np.arange(len(done)))
+            found.append(start + np.stack([edges, np.append(edges[1:], len(done))], axis=1))
+        return np.concatenate(found)
+
+    @cached_property
+    def _counted(self) -> list[tuple[int, np.ndarray, int]]:
+        """First row, repetitions done at each row, and repetitions, of each unbroken stretch."""
+        found, before = [], 0
+        for start, phases in stretches(self.phase):
+            done = np.maximum.accumulate(phases - phases[0])  # a step back is no new repetition
+            n = round(done[-1] + done[-1] / max(1, len(done) - 1))  # a row lasts until the next
+            if n:
+                found.append((start, before + done, n))
+                before += n
+        return found
 
     @cached_property
     def number(self) -> np.ndarray:
@@ -114,6 +137,19 @@ class Cycle:
         stops = np.append(self.spans[:, 1], -np.inf)  # the last for rows before all of them
         return np.where(at < stops[found], found, -1)
 
+    def at(self, value: float) -> np.ndarray:
+        """(R,) the row of each repetition whose phase is nearest to a value; -1: it has none."""
+        rows = at_phase(self.phase, value)
+        rows = rows[np.isfinite(self.turned[rows])]
+        turned = self.turned[rows]
+        begun = (value - self.phase[rows] + turned) % 1  # the value, where repetitions begin
+        which = np.round(turned - begun).astype(int)
+        found = np.full(len(self.spans), -1)
+        kept = (which >= 0) & (which < len(found))
+        kept &= self.number[rows] >= 0
+        found[which[kept]] = rows[kept]
+        return found
+
     def row(self, frame: float) -> int:
         """The row, from 0, that is nearest to a frame of the recording."""
         return int(np.abs(self.frames - frame).argmin())
@@ -121,17 +157,6 @@ class Cycle:
     def frame(self, row: np.ndarray | float) -> np.ndarray:
         """Frames of the recording at rows, also between two rows."""
         return np.interp(row, np.arange(len(self.frames)), self.frames)
-
-
-def _spans(start: int, turned: np.ndarray) -> np.ndarray:
-    """(R, 2) rows of the repetitions of an unbroken stretch with the unwrapped phases `turned`."""
-    done = np.maximum.accumulate(turned - turned[0])  # a step back is no new repetition
-    each = done[-1] / max(1, len(done) - 1)  # a row stands for the time to the next one
-    n = round(done[-1] + each)
-    if len(done) < 2 or not n:
-        return np.zeros((0, 2))
-    edges = np.interp(np.arange(n), done, np.arange(len(done)))
-    return start + np.stack([edges, np.append(edges[1:], len(done))], axis=1)
 
 
 def rows_of(embeddings: Embeddings, recording: str, camera: str) -> np.ndarray:
