@@ -110,7 +110,7 @@ def test_pauses_are_still_and_the_way_into_them_is_not_a_jump(recordings):
         way = (line.effort > 0) & np.isnan(line.phase)
         assert way.sum() / len(line.sets) < 2 * exercise.TURN * exercise.FPS + 1
         step = np.linalg.norm(np.diff(joints, axis=0), axis=-1)
-        assert step.max() < 0.32  # metres in a thirtieth of a second; hands of a jumping jack
+        assert step.max() < 0.32  # metres in 40 ms; hands of a jumping jack
         assert step[:, [HEAD, PELVIS]].max() < 0.12
 
 
@@ -201,6 +201,7 @@ def test_splits_are_stratified(count):
 
 def test_what_make_leaves_in_the_folder(tmp_path, monkeypatch):
     monkeypatch.setitem(exercise.SIZES, "small", 1)
+    monkeypatch.setattr(exercise, "TURN", 0.2)
     draw = exercise.Timeline.draw
     monkeypatch.setattr(  # a short one
         exercise.Timeline, "draw", lambda rng, seconds, length: draw(rng, 0.5, 1)
@@ -231,7 +232,7 @@ def test_what_make_leaves_in_the_folder(tmp_path, monkeypatch):
         with av.open(folder / clip["path"]) as video:
             stream = video.streams.video[0]
             assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
-            assert (stream.average_rate, stream.width) == (30, exercise.WIDTH)
+            assert (stream.average_rate, stream.width) == (exercise.FPS, exercise.WIDTH)
             assert sum(1 for _ in video.decode(stream)) == n
 
     # Again: what is complete stays, what is gone comes back with the same bytes.

@@ -23,7 +23,7 @@ from workbench.data.manifest import TRUTH, put
 
 SIZES = {"small": 12, "full": 60}
 """Size -> number of recordings."""
-FPS = 30
+FPS = 25
 WIDTH, HEIGHT = 224, 168
 CAMERAS = {"front": 28, "side": -60}
 """Camera -> degrees from where the figure faces, to the left."""
@@ -305,7 +305,7 @@ Exercise demo: {count} recordings of somebody who does one exercise in two or th
 filmed by two cameras on tripods (front, side). Made by "workbench demo exercise" from seed {seed};
 nothing in it was ever filmed.
 
-videos/RECORDING_CAMERA.mp4   H.264, 30 pictures per second, the cameras in step
+videos/RECORDING_CAMERA.mp4   H.264, 25 pictures per second, the cameras in step
 clips.csv                     recording, camera, path, label, split, offset_frames, tags
 segments.csv                  recording, start, stop, label: frames [start, stop) of each set; the
                               pauses between them are background
