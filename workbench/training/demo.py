@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from workbench.data import index
-from workbench.data.demo import exercise, judo
+from workbench.data.demo import bottling, exercise, judo
 from workbench.data.manifest import TRUTH, DataSet, put
 from workbench.data.tables import from_manifest, read_segments
 from workbench.training.atomic import replacing
@@ -109,6 +109,17 @@ def install_checkpoint(workspace: Workspace, name: str = CHECKPOINT) -> Run:
     return run
 
 
+def make_bottling(
+    workspace: Workspace,
+    size: Literal["small", "full"] = "small",
+    seed: int = 0,
+    name: str = "bottling",
+) -> Iterator[Step]:
+    """Make the data set `name` of a bottling machine, with its truth; resumes what is there."""
+    tell = _Pace({"filming": 0.85, "indexing": 0.15})
+    yield from _ready(workspace, name, lambda folder: bottling.make(folder, size, seed), tell)
+
+
 def make_exercise(
     workspace: Workspace,
     size: Literal["small", "full"] = "small",
@@ -122,6 +133,7 @@ def make_exercise(
 
 DEMOS = {
     "judo": make_judo,
+    "bottling": make_bottling,
     "exercise": make_exercise,
 }
 """Name -> what makes it: (workspace, size, seed, name) -> steps."""
