@@ -96,9 +96,10 @@ def test_short_videos_are_left_out():
         SameVideo().usable(source(("a", "2", 6, 0)))
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.values())
+@pytest.mark.parametrize("sampler", [s for n, s in SAMPLERS.items() if n != "same-phase"])
 def test_the_same_seed_draws_the_same(sampler):
-    data = source(("a", "1", 20, 0), ("a", "2", 25, 3))
+    shape = ClipShape(length=9, stride=2, size=16)
+    data = source(("a", "1", 20, 0), ("a", "2", 25, 3), shape=shape)
     draws = [sampler().sample(data, 0, np.random.default_rng(7)) for _ in range(2)]
     assert draws[0] == draws[1]
     assert sampler().refresh(data, Clock(), None) == sampler()

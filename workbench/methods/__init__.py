@@ -9,6 +9,7 @@ from workbench.methods.base import MethodSettings as MethodSettings
 from workbench.methods.base import Projected as Projected
 from workbench.methods.byol import BYOLConfig
 from workbench.methods.classify import ClassifyConfig
+from workbench.methods.cyclecl import CycleCLConfig
 from workbench.methods.moco import MoCoConfig
 from workbench.methods.simclr import SimCLRConfig
 from workbench.methods.simsiam import SimSiamConfig
@@ -22,6 +23,7 @@ METHODS: dict[str, type[MethodSettings]] = {
     "simsiam": SimSiamConfig,
     "swav": SwAVConfig,
     "videomoco": VideoMoCoConfig,
+    "cyclecl": CycleCLConfig,
     "classify": ClassifyConfig,
 }
 
@@ -32,6 +34,7 @@ MethodConfig = Annotated[
     | SimSiamConfig
     | SwAVConfig
     | VideoMoCoConfig
+    | CycleCLConfig
     | ClassifyConfig,
     Field(discriminator="name"),
 ]

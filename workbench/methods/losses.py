@@ -131,14 +131,21 @@ def swapped_prediction(
 
 
 def triplet(
-    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float, squared: bool = False
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float,
+    squared: bool = False,
+    normalise: bool = True,
 ) -> Tensor:
     """max(0, D(a, p) - D(a, n) + margin), mean over B (FaceNet, Schroff et al. 2015, eq. 3).
 
-    All (B, d), normalised here; D is the Euclidean distance, or its square.
+    All (B, d), normalised here if `normalise`; D is the Euclidean distance, or its square.
     """
     with torch.autocast(anchor.device.type, enabled=False):
-        a, p, n = (F.normalize(x.float(), dim=1) for x in (anchor, positive, negative))
+        a, p, n = (x.float() for x in (anchor, positive, negative))
+        if normalise:
+            a, p, n = (F.normalize(x, dim=1) for x in (a, p, n))
         near, far = ((a - x).square().sum(dim=1) for x in (p, n))
         if not squared:  # kept off zero, where the root has no slope
             near, far = (d.clamp(min=1e-12).sqrt() for d in (near, far))

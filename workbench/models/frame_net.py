@@ -57,6 +57,7 @@ class FrameEncoder(nn.Module):
     def __init__(self, trunk: nn.Module, head: FrameHead, dim: int) -> None:
         super().__init__()
         self.dim = dim
+        self.unit = head.unit
         self.trunk = trunk
         self.head = head
         channels_last(self)

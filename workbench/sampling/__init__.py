@@ -7,9 +7,18 @@ from pydantic import Field
 from workbench.sampling.base import Example as Example
 from workbench.sampling.base import Sampler as Sampler
 from workbench.sampling.other_camera import OtherCamera as OtherCamera
+from workbench.sampling.same_phase import SamePhase as SamePhase
 from workbench.sampling.same_video import SameVideo as SameVideo
+from workbench.sampling.time_contrast import TimeContrast as TimeContrast
 
-SAMPLERS: dict[str, type[Sampler]] = {"same-video": SameVideo, "other-camera": OtherCamera}
+SAMPLERS: dict[str, type[Sampler]] = {
+    "same-video": SameVideo,
+    "other-camera": OtherCamera,
+    "same-phase": SamePhase,
+    "time-contrast": TimeContrast,
+}
 
-SamplerConfig = Annotated[SameVideo | OtherCamera, Field(discriminator="name")]
+SamplerConfig = Annotated[
+    SameVideo | OtherCamera | SamePhase | TimeContrast, Field(discriminator="name")
+]
 """Settings of one sampler, told apart by `name`."""

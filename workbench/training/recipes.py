@@ -8,17 +8,19 @@ from workbench.data.augment import AugmentConfig
 from workbench.data.video import ClipShape
 from workbench.methods.byol import BYOLConfig
 from workbench.methods.classify import ClassifyConfig
+from workbench.methods.cyclecl import CycleCLConfig
 from workbench.methods.moco import MoCoConfig
 from workbench.methods.simclr import SimCLRConfig
 from workbench.methods.simsiam import SimSiamConfig
 from workbench.methods.swav import SwAVConfig
 from workbench.methods.videomoco import VideoMoCoConfig
+from workbench.models.frame_net import FrameNet
 from workbench.models.resnet import ResNet18
 from workbench.models.slow import SlowR50
 from workbench.models.tiny3d import Tiny3D
 from workbench.models.video_nets import R3D18, S3D
 from workbench.models.x3d import X3DXS
-from workbench.sampling import OtherCamera, SameVideo
+from workbench.sampling import OtherCamera, SamePhase, SameVideo, TimeContrast
 from workbench.training.experiment import DataConfig, Experiment, TrainConfig
 
 
@@ -336,6 +338,93 @@ def thesis_chunks(data: str) -> Experiment:
     )
 
 
+CYCLE_LOOK = AugmentConfig(
+    crop=(0.7, 1.0), aspect=(0.9, 1.1111), flip=0.0, saturation=0.2, hue=0.05, gray=0.1, blur=0.2
+)
+"""Augmentation of CycleCL, which says nothing of one [our reconstruction]. Nothing is mirrored: a
+movement and its mirror image are different phases."""
+
+
+def cyclecl(data: str) -> Experiment:
+    """CycleCL in a minute or two on two cores: a small network on 48 pixels, for the demos.
+
+    Margin and head are the paper's, and so is a chunk of about 2 s; the rest is chosen to be small.
+    """
+    return Experiment(
+        data=DataConfig(name=data, splits=("train",), clip=ClipShape(length=32, stride=2, size=48)),
+        encoder=FrameNet(trunk="tiny2d", dim=64),
+        sampler=SamePhase(every=5),
+        method=CycleCLConfig(),
+        augment=CYCLE_LOOK,
+        train=TrainConfig(
+            steps=200,
+            batch=4,
+            clips_per_video=8,
+            optimizer="adam",
+            lr=1e-3,
+            weight_decay=1e-5,
+            evaluations=4,
+        ),
+    )
+
+
+def cyclecl_industrial(data: str) -> Experiment:
+    """CycleCL on machines: the numbers of its supplement.
+
+    64 frames at stride 2 of 224 pixels, ResNet-34 that knows ImageNet, the head of 3-D convolution,
+    maximum and 128 dimensions, Adam 1e-4, decay 1e-3, margin 0.5. Not given, so reconstructed: how
+    triplets are found (see `SamePhase`), batch, length of the run, a constant learning rate,
+    augmentation, and which ResNet it is.
+    """
+    return Experiment(
+        data=DataConfig(
+            name=data, splits=("train",), clip=ClipShape(length=64, stride=2, size=224)
+        ),
+        encoder=FrameNet(weights="default"),
+        sampler=SamePhase(),
+        method=CycleCLConfig(),
+        augment=CYCLE_LOOK,
+        train=TrainConfig(
+            epochs=50,
+            batch=2,
+            clips_per_video=16,
+            optimizer="adam",
+            lr=1e-4,
+            schedule="constant",
+            weight_decay=1e-3,
+        ),
+    )
+
+
+def cyclecl_actions(data: str) -> Experiment:
+    """CycleCL on human actions: stride 5, otherwise as `cyclecl_industrial`."""
+    first = cyclecl_industrial(data)
+    clip = first.data.clip.model_copy(update={"stride": 5})
+    return first.model_copy(update={"data": first.data.model_copy(update={"clip": clip})})
+
+
+def tcn(data: str) -> Experiment:
+    """TCN of one camera (Sermanet et al. 2018) on the small network and the budget of `cyclecl`.
+
+    TCN's numbers: positives within 6 frames (0.2 s), negatives beyond 12, squared distances of 32
+    dimensions, margin 0.2, Adam 1e-3; every frame by itself. Its network is another one, and it
+    draws semi-hard negatives.
+    """
+    first = cyclecl(data)
+    return first.model_copy(
+        update={
+            "encoder": FrameNet(trunk="tiny2d", dim=32, over_time=False),
+            "sampler": TimeContrast(),
+            "method": CycleCLConfig(margin=0.2, squared=True),
+        }
+    )
+
+
+def tcn_multi_view(data: str) -> Experiment:
+    """TCN of several cameras: the same moment of another one is the positive; else as `tcn`."""
+    return tcn(data).model_copy(update={"sampler": TimeContrast(other_camera=True)})
+
+
 RECIPES: dict[str, Callable[[str], Experiment]] = {
     "judo-60s": judo_60s,
     "moco-v1": moco_v1,
@@ -351,4 +440,9 @@ RECIPES: dict[str, Callable[[str], Experiment]] = {
     "supervised": supervised,
     "thesis-frames": thesis_frames,
     "thesis-chunks": thesis_chunks,
+    "cyclecl": cyclecl,
+    "cyclecl-industrial": cyclecl_industrial,
+    "cyclecl-actions": cyclecl_actions,
+    "tcn": tcn,
+    "tcn-multi-view": tcn_multi_view,
 }
