@@ -92,7 +92,9 @@ def features(dataset: DataSet) -> Embeddings:
     return Embeddings(np.array(z, np.float32), pd.DataFrame(rows, columns=names))
 
 
-def write_run(workspace: Workspace, dataset: DataSet, name: str = "steady") -> Path:
+def write_run(
+    workspace: Workspace, dataset: DataSet, name: str = "steady", found: Embeddings | None = None
+) -> Path:
     """A finished run with a checkpoint nobody opens and the features of the data set."""
     import yaml
 
@@ -104,7 +106,7 @@ def write_run(workspace: Workspace, dataset: DataSet, name: str = "steady") -> P
     settings = {p: {"name": p} for p in ("method", "sampler", "encoder", "data")}
     (run.folder / "config.yaml").write_text(yaml.safe_dump(settings))
     write_json(run.folder / "status.json", {"state": "finished", "message": "done"})
-    found = features(dataset)
+    found = features(dataset) if found is None else found
     folder = run.folder / "embeddings" / "abc"
     folder.mkdir(parents=True)
     np.save(folder / "z.npy", found.z)

@@ -107,28 +107,9 @@ class Player(pn.viewable.Viewer):
         )
 
     def _sources(self) -> tuple[list[str | bytes], list[str]]:
-        """What the browser plays, and for the cameras it cannot get, why."""
-        paths = [self.dataset.playable(i)[0] for i in self.cameras]
         if not self._shown:
-            return ["" for _ in paths], ["loading" for _ in paths]
-        missing = [not path.is_file() for path in paths]
-        total = sum(path.stat().st_size for path in paths if path.is_file())
-        srcs, notes = [], []
-        for path, gone in zip(paths, missing, strict=True):
-            src: str | bytes | None = None if gone else media.link(path)
-            note = f"{path} is gone. Put it back, or index again." if gone else ""
-            if src is None and not gone:
-                if total <= MOST_BYTES:
-                    src = path.read_bytes()
-                else:
-                    note = (
-                        f"These videos have {total / 2**20:.0f} MB, and a notebook cell can be "
-                        f"sent {MOST_BYTES / 2**20:.0f} MB. Watch them with: "
-                        "panel serve apps/explorer.py"
-                    )
-            srcs.append(src or "")
-            notes.append(note)
-        return srcs, notes
+            return ["" for _ in self.cameras], ["loading" for _ in self.cameras]
+        return sources(self.dataset, self.cameras)
 
     def _message(self) -> str:
         if self.dataset is None:
@@ -175,6 +156,32 @@ class Player(pn.viewable.Viewer):
             if pn.state.notifications:
                 text = escape(str(error), quote=False)
                 pn.state.notifications.error(f"The offsets were not saved: {text}")
+
+
+def sources(dataset: DataSet, videos: list[int]) -> tuple[list[str | bytes], list[str]]:
+    """What a browser plays of some videos, and for those that it cannot get, why.
+
+    It depends on the server that shows them, so ask once they are shown.
+    """
+    paths = [dataset.playable(i)[0] for i in videos]
+    total = sum(path.stat().st_size for path in paths if path.is_file())
+    srcs, notes = [], []
+    for path in paths:
+        gone = not path.is_file()
+        src: str | bytes | None = None if gone else media.link(path)
+        note = f"{path} is gone. Put it back, or index again." if gone else ""
+        if src is None and not gone:
+            if total <= MOST_BYTES:
+                src = path.read_bytes()
+            else:
+                note = (
+                    f"These videos have {total / 2**20:.0f} MB, and a notebook cell can be "
+                    f"sent {MOST_BYTES / 2**20:.0f} MB. Watch them with: "
+                    "panel serve apps/explorer.py"
+                )
+        srcs.append(src or "")
+        notes.append(note)
+    return srcs, notes
 
 
 def _alike(a: DataSet, b: DataSet) -> bool:

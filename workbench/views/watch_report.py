@@ -16,8 +16,8 @@ from workbench.training.atomic import replacing
 from workbench.training.reference import Reference, Threshold, VigilConfig, normal_pictures
 from workbench.training.sight import Sight
 from workbench.training.vigil import PICTURES, Alarm, Judged
+from workbench.views.page import page
 from workbench.views.pictures import jpeg_url
-from workbench.views.report import page
 
 RED, BLUE = "#d32f2f", "#0072b2"
 POINTS = 4000
@@ -31,7 +31,7 @@ STYLE = """<style>
 .alarms {display: flex; flex-wrap: wrap; gap: 14px}
 .alarm {border: 1px solid #ddd; border-top: 3px solid #d32f2f; padding: 8px; border-radius: 4px}
 .alarm figure {display: inline-block; margin: 4px 6px 0 0}
-.alarm img {display: block; height: 144px; min-width: 60px; background: #eee}
+.alarm img {display: block; height: 130px; min-width: 60px; background: #eee}
 .alarm figcaption {font-size: 12px; color: #555}
 </style>"""
 
@@ -69,7 +69,7 @@ def write_watch_report(
 def score_plot(judged: Judged, threshold: float) -> figure:
     """The score of a video over time, its threshold, and its alarms in red."""
     seconds, scores = np.array(judged.seconds[: len(judged.smoothed)]), judged.scores
-    keep = _envelope(scores)
+    keep = envelope(scores)
     data = ColumnDataSource(
         {"x": seconds[keep], "y": scores[keep], "frame": np.array(judged.frame)[keep]}
     )
@@ -97,7 +97,7 @@ def score_plot(judged: Judged, threshold: float) -> figure:
     return plot
 
 
-def _envelope(scores: np.ndarray) -> np.ndarray:
+def envelope(scores: np.ndarray) -> np.ndarray:
     """Which points to draw: all, or of each bin the lowest and the highest, so that peaks stay."""
     if len(scores) <= POINTS:
         return np.arange(len(scores))
