@@ -41,6 +41,17 @@ def similarity(s: Store):
     return with_embeddings(s, lambda: SimilarityView(s.embeddings, s.dataset, s.cursor))
 
 
+def anomalies(s: Store):
+    """What is far from normal recordings."""
+
+    def build():
+        from workbench.views.anomaly import AnomalyView
+
+        return AnomalyView(s.embeddings, s.dataset, s.cursor)
+
+    return with_embeddings(s, build)
+
+
 def detection(s: Store):
     """What a classifier says of every chunk, as someone watching live has it."""
 
@@ -87,6 +98,7 @@ PAGES = [
     ("Clips", "grid_view", clips),
     ("Map", "scatter_plot", embedding_map),
     ("Similarity", "grid_on", similarity),
+    ("Anomalies", "report_problem", anomalies),
     ("Detection", "visibility", detection),
     ("Health", "monitor_heart", health),
     ("Train", "model_training", train, True),
