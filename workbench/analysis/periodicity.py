@@ -18,16 +18,23 @@ from workbench.analysis.similarity import unit
 
 LONGEST = 1000
 """Rows of the longest cycle that is looked for unless one asks for more: 33 s at 30 rows/s."""
+SIDES = (0.2, 0.8, 1.2, 1.8)
+"""A dip at lag 1 is as deep as it is below the mean from 0.2 to 0.8 and that from 1.2 to 1.8."""
 CANDIDATES = 8
 """Dips that are followed at each moment."""
-ENOUGH = 0.3
-"""Depth of a dip from which on it counts as repetition; calibrated on noise and random walks."""
-OCTAVE = 0.02
+ENOUGH = 0.5
+"""Depth from which on a dip counts as repetition, over the square root of how many directions the
+rows take: chance makes dips that deep. Calibrated on white noise and random walks."""
+OCTAVE = 0.05
 """How much deeper the dip of the double lag must be to be followed first."""
 JUMP = 1.0
 """Cost of a change of tempo by an octave, in depths over one cycle."""
+WINDOW = 1.5
+"""Cycles over which a lag is judged: few enough for a changing tempo."""
 VOICE = 0.2
 """Cost of beginning or ending to repeat, in the same units."""
+SAME = 0.02
+"""Part of the usual squared distance below which two lags are called equally good."""
 CELLS = 2**24
 """Differences that are kept at a time: they are sums over blocks of rows, so that this holds."""
 
@@ -74,14 +81,15 @@ def rhythm(
     nothing = Rhythm(np.full(len(u), np.nan), np.zeros(len(u)))
     if longest < shortest:
         return nothing
-    band = _Band(u, min(int(np.ceil(1.5 * longest)), len(u) - 1), shortest)
+    band = _Band(u, min(int(np.ceil(SIDES[-1] * longest)), len(u) - 1), shortest)
     lags, depths = _dips(band, shortest, longest, window)
-    path = _follow(lags, depths, band.step, shortest)
+    enough = _enough(u)
+    path = _follow(lags, depths, band.step, shortest, enough)
     period, depth = _taken(lags, path), _taken(depths, path)
-    period = _whole_cycles(band, period, longest)
+    period = _whole_cycles(band, period, shortest, longest)
     period = _lasting(period, band.step)
     best = depths.max(axis=1, initial=0).clip(0, 1)
-    depth = np.where(np.isnan(period), best.clip(0, ENOUGH), np.nan_to_num(depth).clip(0, 1))
+    depth = np.where(np.isnan(period), best.clip(0, enough), np.nan_to_num(depth).clip(0, 1))
     return Rhythm(_to_rows(period, band), _to_rows(depth, band))
 
 
@@ -172,7 +180,7 @@ class _Band:
             total = np.concatenate([[0.0], np.cumsum(self.sums[:, lag], dtype=np.float64)])
             pairs = np.concatenate([[0], np.cumsum(self.pairs(lag))])
             last = -(-(self.rows - lag) // self.step)  # blocks that hold pairs
-            width = min(last, max(1, -(-(window or max(2 * lag, 16)) // self.step)))
+            width = min(last, max(1, -(-(window or max(int(WINDOW * lag), 16)) // self.step)))
             first = np.round(at - lag / 2 / self.step - (width - 1) / 2).astype(int)
             first = first.clip(0, last - width)
             means[:, lag] = (total[first + width] - total[first]) / (
@@ -187,16 +195,16 @@ def _dips(
     """(blocks, CANDIDATES) lags of the deepest dips, and their depths in [0, 1]; 0 depth: none."""
     means = band.means(window)
     lag = np.arange(shortest, longest + 1)
-    last = np.minimum(np.maximum(lag + 1, np.ceil(1.5 * lag).astype(int)), band.lags)
+    edges = [np.round(share * lag).astype(int).clip(0, band.lags) for share in SIDES]
     usual = _usual(means)
     lags = np.full((band.blocks, CANDIDATES), float(shortest))
     depths = np.zeros((band.blocks, CANDIDATES))
     for start in range(0, band.blocks, 1024):
         d = means[start : start + 1024]
         total = np.cumsum(d, axis=1, dtype=np.float64)
-        before = total[:, lag] / lag
-        after = (total[:, last] - total[:, lag]) / np.maximum(last - lag, 1)
-        level = np.where(last > lag, np.minimum(before, after), before)
+        before = _mean_between(total, edges[0], edges[1])
+        after = _mean_between(total, edges[2], edges[3])
+        level = np.where(edges[3] > edges[2], np.minimum(before, after), before)
         depth = (level - d[:, lag]) / np.maximum(level, 0.05 * usual + 1e-12)
         right = d[:, np.minimum(lag + 1, band.lags)]
         dip = (d[:, lag] < d[:, lag - 1]) & (d[:, lag] <= right) & (lag < band.lags)
@@ -215,20 +223,27 @@ def _dips(
     return lags, depths
 
 
+def _mean_between(total: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """(B, L) mean over the lags first + 1 to last, of sums over the lags up to each."""
+    return (total[:, last] - total[:, first]) / np.maximum(last - first, 1)
+
+
 def _usual(means: np.ndarray) -> float:
     """A squared distance that is usual in the parts that move: 90 % of the blocks lie below."""
     return float(np.quantile(means[:, 1:].mean(axis=1), 0.9)) if means.shape[1] > 1 else 0.0
 
 
-def _follow(lags: np.ndarray, depths: np.ndarray, step: int, shortest: int) -> np.ndarray:
+def _follow(
+    lags: np.ndarray, depths: np.ndarray, step: int, shortest: int, enough: float
+) -> np.ndarray:
     """(blocks,) which candidate is the cycle, -1 none: the best path through all of them."""
     blocks, n = lags.shape
-    strong = depths > ENOUGH
-    typical = np.median(lags[strong]) if strong.any() else shortest
-    scale = max(1.0, typical / step)  # blocks in a cycle
-    octave = np.log2(lags)
-    gain = np.where(depths > 0, depths - OCTAVE * np.log2(lags / shortest), -1e3)
-    gain = np.concatenate([gain, np.full((blocks, 1), ENOUGH)], axis=1)  # last: none
+    octave = np.log2(lags / shortest)
+    gain = np.where(depths > 0, depths - OCTAVE * octave, -1e3)
+    best = lags[np.arange(blocks), gain.argmax(axis=1)][depths.max(axis=1) > enough]
+    scale = max(1.0, np.median(best) / step) if len(best) else 1.0  # blocks in a cycle
+    nothing = enough - OCTAVE * octave.max(initial=0, where=depths > enough)
+    gain = np.concatenate([gain, np.full((blocks, 1), nothing)], axis=1)  # last: none
     came = np.zeros((blocks, n + 1), np.int8)
     score = gain[0].copy()
     cost = np.full((n + 1, n + 1), VOICE * scale)
@@ -245,62 +260,79 @@ def _follow(lags: np.ndarray, depths: np.ndarray, step: int, shortest: int) -> n
     return np.where(path == n, -1, path)
 
 
+def _enough(u: np.ndarray) -> float:
+    """The depth that chance hardly reaches: the less, the more directions the rows take."""
+    some = u[:: -(-len(u) // 4096)].astype(np.float64)
+    some -= some.mean(axis=0)
+    gram = some.T @ some if len(some) > some.shape[1] else some @ some.T
+    dims = np.trace(gram) ** 2 / max((gram**2).sum(), 1e-12)
+    return float(np.clip(ENOUGH / np.sqrt(max(dims, 1)), 0.12, 0.4))
+
+
 def _taken(values: np.ndarray, path: np.ndarray) -> np.ndarray:
     """(blocks,) the value of the candidate on the path, NaN where there is none."""
     return np.where(path < 0, np.nan, values[np.arange(len(path)), path.clip(0)])
 
 
-def _whole_cycles(band: _Band, period: np.ndarray, longest: int) -> np.ndarray:
-    """The period, or that multiple of it after which rows are measurably more alike.
+def _whole_cycles(band: _Band, period: np.ndarray, shortest: int, longest: int) -> np.ndarray:
+    """The shortest period of those related to it after which rows are as alike as they ever are.
 
-    Two similar halves of a cycle look like a cycle. For every block and multiple k the best lag
-    within 15 % of a period around k periods is taken, the same number of lags for each k so that
-    chance favours none. The smallest k is taken for which no other is better in the mean over
-    cycles by more than 4 standard errors and 2 % of the usual distance. [our reconstruction]
+    Several cycles look like a cycle, and so do the similar halves of one. A part of the period is
+    taken where rows are no less alike after it (and the recording is long enough to know), then a
+    multiple where they are measurably more alike. [our reconstruction]
+    """
+    if np.isnan(period).all():
+        return period
+    typical = np.nanmedian(period)
+    for k in (4, 3, 2):
+        gain, error = _gain(band, period / k, k) if typical / k >= shortest else (np.inf, np.inf)
+        if gain < max(4 * error, SAME) and 4 * error < 5 * SAME:
+            period = period / k
+            break
+    typical, best = np.nanmedian(period), 1
+    for k in (2, 3, 4):
+        if k * typical > longest:
+            break
+        gain, error = _gain(band, period, k, best)
+        if gain > max(4 * error, SAME):
+            best = k
+    return np.where(best * period <= longest, best * period, period)
+
+
+def _gain(band: _Band, period: np.ndarray, k: int, than: int = 1) -> tuple[float, float]:
+    """How much more alike rows are after k periods than after `than`, and the standard error.
+
+    In usual squared distances. At every block the best lag within a quarter of a period around
+    either counts (tempo jitters): as many lags for both, so that chance favours none. The error
+    is that of the mean over cycles; it is infinite where there is but one of them.
     """
     voiced = np.flatnonzero(~np.isnan(period))
-    typical = np.median(period[voiced]) if len(voiced) else np.nan
-    most = int(min(4, longest // typical, (band.rows // 2) // typical)) if len(voiced) else 1
-    if most < 2:
-        return period
-    half = max(1, round(0.15 * typical))
-    smooth = max(1, round(typical / 8 / band.step))
-    kernel = np.ones(smooth) / smooth
-    nearest = np.full((most, band.blocks), np.nan)
-    sums = {}
-
-    def mean(lag: int) -> np.ndarray:
-        if lag not in sums:
-            pairs = np.convolve(band.pairs(lag), kernel, "same")
-            total = np.convolve(band.sums[:, lag], kernel, "same")
-            full = band.pairs(lag) == band.step
-            sums[lag] = np.where(full, total / np.maximum(pairs, 1e-9), np.nan)
-        return sums[lag]
-
-    quantised = np.round(period[voiced] / max(1, half / 4)) * max(1, half / 4)
-    for value in np.unique(quantised):
-        at = voiced[quantised == value]
-        for k in range(1, most + 1):
-            centre = round(k * value)
-            lags = range(max(1, centre - half), min(band.lags, centre + half) + 1)
-            if len(lags) == 2 * half + 1:
-                nearest[k - 1, at] = np.min([mean(lag)[at] for lag in lags], axis=0)
-    cycle = (np.arange(band.blocks) * band.step / typical).astype(int)
-    usual = _usual(band.sums[:, 1:] / band.step)
-    k = 1
-    for longer in range(2, most + 1):
-        gain = nearest[k - 1] - nearest[longer - 1]
-        known = ~np.isnan(gain)
-        if known.sum() < 2:
-            continue
-        number, at = np.unique(cycle[known], return_inverse=True)
-        each = np.bincount(at, gain[known]) / np.bincount(at)
-        if len(number) < 2:
-            continue
-        error = max(each.std(ddof=1), 1e-9) / np.sqrt(len(number))
-        if each.mean() > max(4 * error, 0.02 * usual):
-            k = longer
-    return np.where(k * period <= longest, k * period, period)
+    typical = np.median(period[voiced])
+    half = max(1, round(0.25 * typical))
+    smooth = np.ones(max(1, round(typical / 8 / band.step)))
+    grain = max(1.0, half / 4)
+    rounded = np.round(period[voiced] / grain) * grain
+    nearest = np.full((2, band.blocks), np.inf)
+    for row, factor in enumerate((than, k)):
+        centres = np.round(factor * rounded).astype(int)
+        for lag in range(max(1, centres.min() - half), min(band.lags, centres.max() + half) + 1):
+            at = voiced[np.abs(centres - lag) <= half]
+            pairs = band.pairs(lag)
+            mean = np.convolve(band.sums[:, lag], smooth, "same") / np.maximum(
+                np.convolve(pairs, smooth, "same"), 1e-9
+            )
+            here = np.where(pairs[at] == band.step, mean[at], np.inf)
+            nearest[row, at] = np.minimum(nearest[row, at], here)
+    known = np.isfinite(nearest).all(axis=0)
+    if not known.any():
+        return 0.0, np.inf
+    gain = nearest[0, known] - nearest[1, known]
+    cycle = (np.flatnonzero(known) * band.step / (max(k, than) * typical)).astype(int)
+    at = np.unique(cycle, return_inverse=True)[1]
+    each = np.bincount(at, gain) / np.bincount(at)
+    usual = max(_usual(band.sums[:, 1:] / band.step), 1e-12)
+    error = each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.inf
+    return float(each.mean() / usual), float(error / usual)
 
 
 def _lasting(period: np.ndarray, step: int) -> np.ndarray:
