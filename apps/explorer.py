@@ -41,6 +41,18 @@ def similarity(s: Store):
     return with_embeddings(s, lambda: SimilarityView(s.embeddings, s.dataset, s.cursor))
 
 
+def phase(s: Store):
+    """Where in its cycle a recording is, and what its repetitions look like there."""
+
+    def build():
+        from workbench.views.phase import PhaseView
+
+        embed = f"workbench embed {s.run} --data {s.data} --workspace '{s.workspace.root}'"
+        return PhaseView(s.embeddings, s.dataset, s.cursor, embed=embed)
+
+    return with_embeddings(s, build)
+
+
 def anomalies(s: Store):
     """What is far from normal recordings."""
 
@@ -98,6 +110,7 @@ PAGES = [
     ("Clips", "grid_view", clips),
     ("Map", "scatter_plot", embedding_map),
     ("Similarity", "grid_on", similarity),
+    ("Phase", "autorenew", phase),
     ("Anomalies", "report_problem", anomalies),
     ("Detection", "visibility", detection),
     ("Health", "monitor_heart", health),
