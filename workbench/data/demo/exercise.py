@@ -255,16 +255,19 @@ def make(
 
 
 def make_recording(folder: Path, index: int, label: str, seed: int = 0) -> None:
-    """Films one recording into videos/ and truth/ of a folder, keeping the videos it finds."""
+    """Films one recording into videos/ and truth/ of a folder, keeping what it finds."""
+    name = NAME.format(index)
+    truth = folder / "truth" / f"{name}.npz"
+    paths = [folder / "videos" / f"{name}_{camera}.mp4" for camera in CAMERAS]
+    if all(path.exists() for path in (truth, *paths)):
+        return
     recording = stage(index, label, seed)
-    videos, truth = folder / "videos", folder / "truth"
-    videos.mkdir(parents=True, exist_ok=True)
-    truth.mkdir(exist_ok=True)
-    for k, camera in enumerate(CAMERAS):
-        path = videos / f"{recording.name}_{camera}.mp4"
+    for path in (truth, *paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    for k, path in enumerate(paths):
         if not path.exists():
             write_video(path, recording.film(k), FPS)
-    write_truth(truth / f"{recording.name}.npz", recording.truth())
+    write_truth(truth, recording.truth())
 
 
 def _write_tables(folder: Path, labels: list[str], seed: int) -> None:
