@@ -128,7 +128,7 @@ class Canvas:
         colour, opacity = _averaged(self.colour, self.fine), _averaged(self.opacity, self.fine)
         left = np.round(256 * (1 - opacity)).astype(np.uint16).repeat(3, -1)
         ink = np.minimum(np.round(colour * 256), 255 * (256 - left.astype(float)))
-        return Sprite(self.x, self.y, ink.astype(np.uint16), left)
+        return _trimmed(self.x, self.y, ink.astype(np.uint16), left)
 
     def shadow(self, dx: int, dy: int, blur: float, dark: float) -> Sprite:
         """The soft shadow it casts on what is behind it, moved by whole pixels."""
@@ -138,7 +138,17 @@ class Canvas:
         wide.paste(opacity, (pad, pad))
         soft = np.asarray(wide.filter(ImageFilter.GaussianBlur(blur)), np.float32) / 255 * dark
         left = np.round(256 * (1 - soft)).astype(np.uint16)[..., None].repeat(3, -1)
-        return Sprite(self.x + dx - pad, self.y + dy - pad, np.zeros_like(left), left)
+        return _trimmed(self.x + dx - pad, self.y + dy - pad, np.zeros_like(left), left)
+
+
+def _trimmed(x: int, y: int, ink: np.ndarray, left: np.ndarray) -> Sprite:
+    """A sprite without the empty edges: many are kept, and all are laid often."""
+    seen = left[..., 0] < 256
+    if not seen.any():
+        return Sprite(x, y, ink[:0], left[:0])
+    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return Sprite(x + int(columns[0]), y + int(rows[0]), ink[part].copy(), left[part].copy())
 
 
 def _ellipse(pen: ImageDraw.ImageDraw, at: At, x, y, rx, ry) -> None:
