@@ -14,7 +14,7 @@ def planted(boundaries, which, dims, rng, noise=0.7):
 
 
 @pytest.mark.parametrize("dims", [8, 64])
-@pytest.mark.parametrize("rows", [200, 4000])
+@pytest.mark.parametrize("rows", [200, 1800])
 @pytest.mark.parametrize("which", ["A", "AB", "ABA", "ABC", "ABACA"])
 def test_planted_blocks_are_found_and_named(dims, rows, which):
     rng = np.random.default_rng(len(which) + dims)

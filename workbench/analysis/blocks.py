@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench.analysis.periodicity import checked_rows, main_period
+from workbench.analysis.periodicity import LONGEST, checked_rows, main_period
 from workbench.analysis.similarity import unit
 
 ROWS = 1500
@@ -47,9 +47,9 @@ def blocks(z: np.ndarray, most: int = 8, shortest: int | None = None) -> np.ndar
     first and the boundaries then moved to the best row nearby. [our reconstruction]
     """
     u = unit(checked_rows(z))
-    shortest = _shortest(u, shortest)
     if most < 1:
         raise ValueError(f"there is at least 1 block; most is {most}.")
+    shortest, period = _shortest(u, shortest)
     most = min(most, len(u) // shortest)
     if most < 2:
         return np.array([0, len(u)])
@@ -57,7 +57,7 @@ def blocks(z: np.ndarray, most: int = 8, shortest: int | None = None) -> np.ndar
     places = np.append(np.arange(0, len(u), pool), len(u))
     sums = _running(np.add.reduceat(u, places[:-1], axis=0, dtype=np.float64))
     found = _best(sums, places, most, shortest)
-    penalty = scatter(u, shortest).penalty(len(places))
+    penalty = _penalty(u, period, shortest, len(places))
     worth = [cost + penalty * k for k, (cost, _) in enumerate(found)]
     boundaries = places[found[int(np.argmin(worth))][1]]
     return _moved(u, boundaries, pool, shortest)
@@ -80,7 +80,8 @@ def block_names(z: np.ndarray, boundaries: np.ndarray, alike: float = 0.25) -> l
     rows = np.diff(boundaries)
     means = np.add.reduceat(u, boundaries[:-1], axis=0, dtype=np.float64) / rows[:, None]
     apart = ((means[:, None] - means[None]) ** 2).sum(axis=2)
-    chance = scatter(u, _shortest(u, None), boundaries).penalty(len(rows))
+    shortest, period = _shortest(u, None)
+    chance = _penalty(u, period, shortest, len(rows), boundaries)
     near = apart <= chance * (1 / rows[:, None] + 1 / rows[None])
     if len(rows) > 1:
         near |= apart <= alike * np.diag(apart, 1).mean()
@@ -123,13 +124,29 @@ def scatter(u: np.ndarray, span: int, boundaries: np.ndarray | None = None) -> S
     return Scatter(float(np.median(size) / max(median, 0.4) + 1e-12), float(max(dims, 1.0)))
 
 
-def _shortest(u: np.ndarray, shortest: int | None) -> int:
-    if shortest is not None:
-        if shortest < 1:
-            raise ValueError(f"a block has at least 1 row; shortest is {shortest}.")
-        return shortest
-    period = main_period(u)[0]
-    return max(1, len(u) // 50, 0 if np.isnan(period) else round(2 * period))
+def _shortest(u: np.ndarray, shortest: int | None) -> tuple[int, float]:
+    """Rows of the shortest block, and of a cycle (NaN: nothing repeats five times)."""
+    if shortest is not None and shortest < 1:
+        raise ValueError(f"a block has at least 1 row; shortest is {shortest}.")
+    often = min(LONGEST, len(u) // 5)
+    period = main_period(u, longest=often)[0] if often >= 4 else float("nan")
+    if shortest is None:
+        shortest = max(1, len(u) // 50) if np.isnan(period) else round(2 * period)
+    return shortest, period
+
+
+def _penalty(
+    u: np.ndarray, period: float, shortest: int, places: int, boundaries: np.ndarray | None = None
+) -> float:
+    """What a boundary must gain: more than chance, and than an unfinished cycle in a block gives.
+
+    The latter is measured on spans of one and a half cycles and does not depend on the luck of many
+    places; twice its median is about the most, and CAUTION is on top.
+    """
+    if np.isnan(period):
+        return scatter(u, shortest, boundaries).penalty(places)
+    whole = scatter(u, round(2 * period), boundaries).penalty(places)
+    return max(whole, 2 * CAUTION * scatter(u, round(1.5 * period), boundaries).total)
 
 
 def _running(x: np.ndarray) -> np.ndarray:

@@ -20,6 +20,8 @@ BINS = 96
 """Phases of the template. Slower cycles are averaged to at most this many rows."""
 ROUNDS = 6
 """Turns of match and template."""
+WAIT = 0.05
+"""Chance that a row stays where the last one was: a pause."""
 LEARNING_ROWS = 20_000
 """Rows a template is made from; the rest is only matched."""
 CHUNK = 512
@@ -321,8 +323,8 @@ def _steps(pace: float) -> np.ndarray:
     chance = np.exp(-0.5 * ((far - pace) / (0.4 * pace + 0.4)) ** 2)
     chance[far > max(3 * pace, 2)] = 0
     chance /= chance.sum()
-    chance = 0.97 * chance + 1e-5 / BINS
-    chance[0] += 0.03
+    chance = (1 - WAIT) * chance + 1e-5 / BINS
+    chance[0] += WAIT
     chance /= chance.sum()
     turn = (np.arange(BINS)[None] - np.arange(BINS)[:, None]) % BINS
     return chance[turn].astype(np.float32)
@@ -330,11 +332,17 @@ def _steps(pace: float) -> np.ndarray:
 
 def _even(phase: np.ndarray, template: Template) -> np.ndarray:
     """The phase measured so that all whole repetitions together pass it evenly, 0 as documented."""
-    known = np.isfinite(phase)
-    n = np.bincount((phase[known] * BINS).astype(int) % BINS, minlength=BINS).astype(float)
+    moving = np.zeros(len(phase), bool)  # a pause is no part of the mean repetition
+    around = max(1, round(template.period / 8))
+    for start, turned in stretches(phase):
+        at = np.arange(len(turned))
+        first, last = (at - around).clip(0), (at + around).clip(max=len(turned) - 1)
+        pace = (turned[last] - turned[first]) / np.maximum(last - first, 1)
+        moving[start : start + len(turned)] = pace > 0.3 / template.period
+    n = np.bincount((phase[moving] * BINS).astype(int) % BINS, minlength=BINS).astype(float)
     kernel = np.exp(-0.5 * ((np.arange(BINS) + BINS // 2) % BINS - BINS // 2) ** 2 / 3.0**2)
     n = np.fft.irfft(np.fft.rfft(n) * np.fft.rfft(kernel / kernel.sum()), BINS).clip(0)
-    n += 0.1 * n.mean() + 1e-9
+    n += 0.1 * n.mean() + 1e-9  # places that are passed fast are passed nevertheless
     passed = np.concatenate([[0.0], np.cumsum(n)]) / n.sum()
     curve = template.mean - template.mean.mean(axis=0)
     direction = np.linalg.svd(curve, full_matrices=False)[2][0]
