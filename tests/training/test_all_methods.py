@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from tests.training.boxes import curve, make_experiment, weights
+from tests.training.turning import turning
 from workbench.clock import Clock
 from workbench.config import ConfigError
 from workbench.data.augment import AugmentConfig
-from workbench.data.video import VideoSource
+from workbench.data.video import ClipShape, VideoSource
 from workbench.methods import METHODS
 from workbench.sampling import SAMPLERS
 from workbench.training.experiment import Experiment
@@ -19,7 +20,15 @@ from workbench.training.run import Run
 from workbench.training.train import train
 from workbench.training.trainer import Trainer
 
-SMALL = {"queue": 16, "dim": 16, "momentum": 0.9, "prototypes": 8, "frozen": 0.05, "freeze": False}
+SMALL = {
+    "queue": 16,
+    "margin": 1.5,
+    "dim": 16,
+    "momentum": 0.9,
+    "prototypes": 8,
+    "frozen": 0.05,
+    "freeze": False,
+}
 """Settings for eight clips of 16 pixels, for the methods that have them; see also `small`."""
 STEPS = 24
 READS_LABELS = {"classify"}
@@ -40,12 +49,41 @@ def pairs():
     """(method, sampler) as far as the sampler can give the views that the method takes."""
     for m, method in METHODS.items():
         for s, sampler in SAMPLERS.items():
-            n = {"n": method().views} if "n" in sampler.model_fields else {}
-            if sampler(**n).views == method().views:
+            n = {"n": method().views} if "n" in sampler.model_fields else FOUR.get(s, {})
+            fits = sampler.gives_triplets or not method.needs_triplets
+            if sampler(**n).views == method().views and fits:
                 yield pytest.param(m, sampler(**n), id=f"{m}, {s}")
 
 
+FOUR = {
+    "same-phase": {"triplets": 8, "every": 1, "negatives": "uniform", "whiten": 4},
+    "time-contrast": {"triplets": 8, "near": 1, "far": 2},
+}
+"""Settings of samplers for clips of four frames."""
 PAIRS = list(pairs())
+
+
+def plain_sampler(method):
+    """The simplest sampler that a method can do with."""
+    if METHODS[method].needs_triplets:
+        return SAMPLERS["time-contrast"](**FOUR["time-contrast"])
+    return SAMPLERS["same-video"](n=METHODS[method]().views)
+
+
+@pytest.fixture(scope="module")
+def turns():
+    """Eight videos of a blob that turns, which is what repeats."""
+    shape = ClipShape(length=4, stride=1, size=16)
+    return turning(8, frames=48, period=8, shape=shape, size=20, light=0.1)[0]
+
+
+@pytest.fixture
+def source(request, source, turns):
+    """The videos of boxes; for what looks for repetitions those of turning blobs."""
+    sampler = getattr(request.node, "callspec", None) and request.node.callspec.params.get(
+        "sampler"
+    )
+    return turns if getattr(sampler, "name", "") == "same-phase" else source
 
 
 def make(method, sampler, **settings):
@@ -83,7 +121,7 @@ def test_the_loss_falls_and_what_is_frozen_stays(method, sampler, settings, sour
     frozen = list(built.frozen())
     assert bool(frozen) == getattr(settings, "freeze", False)
     before = [{k: v.clone() for k, v in part.state_dict().items()} for part in frozen]
-    eight = next(trainer.loader.batches(sampler, 0))
+    eight = next(trainer.loader.batches(sampler.refresh(source, Clock(), trainer.embed), 0))
     built.train()
     losses = [trainer.step(eight).loss for _ in range(STEPS)]
     # a queue is full of keys, and no longer of random vectors, after the second step
@@ -131,9 +169,8 @@ def test_labels_change_nothing(method, sampler, source, tmp_path):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_finished_run_gives_its_method_back(method, source, tmp_path):
-    n = METHODS[method]().views
     run = Run(tmp_path / "runs" / "a")
-    experiment = make(method, SAMPLERS["same-video"](n=n), steps=2)
+    experiment = make(method, plain_sampler(method), steps=2)
     list(train(experiment, run.folder, source))
     built = run.method()
     assert not built.training
@@ -147,7 +184,7 @@ def test_a_finished_run_gives_its_method_back(method, source, tmp_path):
 @pytest.mark.parametrize("method", METHODS)
 def test_logs_are_plain_finite_numbers_and_change_no_weight_in_eval(method, source):
     settings = small(method).knowing(class_names(source))
-    experiment = make(method, SAMPLERS["same-video"](n=settings.views))
+    experiment = make(method, plain_sampler(method))
     experiment = experiment.model_copy(update={"method": settings})
     trainer = Trainer(experiment.build(), experiment.sampler, source, experiment.augment,
                       experiment.train)  # fmt: skip

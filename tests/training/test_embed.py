@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from tests.training.boxes import FRAMES, make_experiment
+from workbench.data.augment import evaluate_view
 from workbench.data.manifest import DataSet
 from workbench.data.video import ClipShape, Segment, Video, VideoSource
+from workbench.models.frame_net import FrameNet
 from workbench.training import embed as module
 from workbench.training.embed import embed, embed_run, load_embeddings, map_embeddings
 from workbench.training.run import Run
@@ -77,8 +79,6 @@ def test_embeddings_are_those_of_the_encoder(run, workspace):
     found = load_embeddings(embed_run(run, dataset, hop=7))
     source = dataset.source(run.config.data.clip)
     clips = torch.from_numpy(source.pixels(source.clip(3, 7)).copy())[None]
-    from workbench.data.augment import evaluate_view
-
     with torch.inference_mode():
         z = run.encoder()(evaluate_view(clips, 16)).mean(1)[0].numpy()
     row = found.index.query("video == 3 and start == 7").index[0]
@@ -102,3 +102,107 @@ def test_a_torn_folder_is_made_again(run, workspace):
     assert run.embeddings() == []
     assert embed_run(run, dataset) == folder
     assert run.embeddings() == [folder.name]
+
+
+# --- a row for every frame
+
+
+@pytest.fixture(scope="module")
+def frames_of_clips():
+    """An encoder that embeds single frames, seeing one neighbour to either side."""
+    torch.manual_seed(0)
+    return FrameNet(trunk="tiny2d", dim=8).build().eval()
+
+
+def noise(frames, seed=0):
+    return np.random.default_rng(seed).integers(0, 255, (frames, 24, 24, 3), np.uint8)
+
+
+def of_noise(*lengths, **shape):
+    stored = [noise(n, i) for i, n in enumerate(lengths)]
+    videos = [
+        Video(None, f"r{i}", "1", None, n, 30.0, offset=3, segments=(Segment(10, 20, "odd"),))
+        for i, n in enumerate(lengths)
+    ]
+    shape = ClipShape(**{"length": 8, "stride": 2, "size": 24, **shape})
+    return VideoSource(videos, shape, lambda i: stored[i])
+
+
+def direct(encoder, source, video, stride, first=0):
+    """All frames of a video in one forward."""
+    whole = noise(source.videos[video].n_frames, video)[first::stride][None]
+    with torch.inference_mode():
+        return encoder(evaluate_view(torch.from_numpy(whole), source.shape.size))[0].numpy()
+
+
+@pytest.mark.parametrize("length", [3, 4, 8, 13])
+def test_rows_of_frames_are_those_of_the_whole_video(frames_of_clips, length):
+    """Windows overlap, so that each frame sees its neighbours as in the whole video at once."""
+    source = of_noise(61, 40, length=length)
+    found = embed(frames_of_clips, source, time_stride=1)
+    assert found.z.shape == (31 + 20, 8)
+    for video in (0, 1):
+        rows = found.index.query("video == @video")
+        assert list(rows["start"]) == list(range(0, source.videos[video].n_frames, 2))
+        assert (rows["frame"] == rows["start"] - 3).all()
+        shown = ["odd" if 10 <= f < 20 else "background" for f in rows["frame"]]
+        assert list(rows["label"]) == shown
+        expected = direct(frames_of_clips, source, video, 2)
+        np.testing.assert_allclose(found.z[rows.index], expected, atol=1e-5)
+
+
+def test_short_videos_have_rows_of_frames_too(frames_of_clips):
+    source = of_noise(5, 1, 30)
+    told = []
+    found = embed(frames_of_clips, source, time_stride=1, progress=lambda a, b: told.append((a, b)))
+    assert found.index.groupby("video").size().tolist() == [3, 1, 15]
+    np.testing.assert_allclose(found.z[:3], direct(frames_of_clips, source, 0, 2), atol=1e-5)
+    assert told[-1][0] == told[-1][1] == 2 + len({0, 4, 7})
+
+
+@pytest.mark.parametrize(("hop", "starts"), [(1, range(30)), (2, range(0, 30, 2)),
+                                             (6, range(0, 30, 6))])  # fmt: skip
+def test_rows_of_frames_at_other_distances(frames_of_clips, hop, starts):
+    source = of_noise(30)
+    found = embed(frames_of_clips, source, hop=hop, time_stride=1)
+    assert list(found.index["start"]) == list(starts)
+    for first in (0, 1) if hop == 1 else (0,):
+        expected = direct(frames_of_clips, source, 0, 2, first)[:: max(1, hop // 2)]
+        np.testing.assert_allclose(found.z[first :: 2 if hop == 1 else 1], expected, atol=1e-5)
+    with pytest.raises(ValueError, match=r"3 frames apart.*every 2 frames"):
+        embed(frames_of_clips, source, hop=3, time_stride=1)
+
+
+def test_rows_of_steps_of_two_frames():
+    """An encoder of half the frames: a row starts where its step does."""
+
+    def pairs(clips):
+        return brightness(clips).unflatten(1, (-1, 2)).mean(dim=2)
+
+    found = embed(pairs, of_noise(31), time_stride=2)
+    assert list(found.index["start"]) == list(range(0, 32, 4))
+
+
+def test_the_difference_of_frames_needs_one_more(frames_of_clips):
+    found = embed(frames_of_clips, of_noise(9, 10, stream="diff"), time_stride=1)
+    assert found.index.groupby("video")["start"].max().tolist() == [6, 8]
+
+
+def test_a_run_with_features_of_frames_has_a_row_for_each(workspace):
+    experiment = make_experiment(steps=2, evaluations=0)
+    experiment = experiment.model_copy(
+        update={
+            "encoder": FrameNet(trunk="tiny2d", dim=8),
+            "data": experiment.data.model_copy(
+                update={"clip": ClipShape(length=4, stride=2, size=16)}
+            ),
+        }
+    )
+    run = Run(workspace / "runs" / "a")
+    list(train(experiment, run.folder))
+    dataset = DataSet(workspace / "data" / "boxes")
+    folder = embed_run(run, dataset)
+    about = json.loads((folder / "about.json").read_text())
+    assert (about["hop"], about["rows"]) == (2, 8 * FRAMES // 2)
+    assert list(load_embeddings(folder).index["start"][:10]) == list(range(0, FRAMES, 2))
+    assert embed_run(run, dataset) == embed_run(run, dataset, hop=2) == folder

@@ -44,6 +44,8 @@ MOMENTS = 12
 """Windows per video in which another camera's moment is searched."""
 NEIGHBOURS = 10
 """Votes of the kNN."""
+FRAMES = 5
+"""Frames of a window in the middle of which a single frame is judged."""
 FEW = 128
 """Windows looked at where neither score can be had."""
 
@@ -57,9 +59,22 @@ ADVICE = (
 class Examination:
     """The same few windows of a source, judged again and again."""
 
-    def __init__(self, source: VideoSource, trained: Sequence[str] | None = None) -> None:
-        """trained: the splits of `source` that are trained on; None: all its videos."""
+    def __init__(
+        self,
+        source: VideoSource,
+        trained: Sequence[str] | None = None,
+        per_frame: bool = False,
+    ) -> None:
+        """trained: the splits of `source` that are trained on; None: all its videos.
+
+        per_frame: judge single frames, in the middle of a few, where an encoder embeds those.
+        """
+        if per_frame:
+            few = min(FRAMES, source.shape.length)
+            shape = source.shape.model_copy(update={"length": few})
+            source = VideoSource(source.videos, shape, source.frames)
         self.source = source
+        self.per_frame = per_frame
         self.held_out = _held_out(source, trained)
         self.labelled, self.queries, self.bank = _votes(source, WINDOWS)
         self.moments = _moments(source, WINDOWS)
@@ -159,7 +174,7 @@ class Examination:
     def _embed(
         self, clips: list[Clip], encoder: Callable[[Tensor], Tensor], device: torch.device | str
     ) -> Embeddings:
-        z = encode(encoder, self.source, clips, device=device)
+        z = encode(encoder, self.source, clips, device=device, middle=self.per_frame)
         return Embeddings(z, describe(self.source, clips))
 
 

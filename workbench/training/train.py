@@ -106,7 +106,8 @@ def _train(
     config = experiment.train
     if saved := run.load():
         trainer.load(*saved)
-    exam = Examination(judged, experiment.data.splits)
+    per_frame = getattr(experiment.encoder, "per_frame", False)
+    exam = Examination(judged, experiment.data.splits, per_frame)
     due = {round(trainer.steps * (k + 1) / config.evaluations) for k in range(config.evaluations)}
     keeper = _Keeper(run, trainer, config.checkpoint_every)
     if trainer.clock.step == 0:
