@@ -86,7 +86,7 @@ class AnomalyView(Watching, pn.viewable.Viewer):
         cameras = sorted(set(self.embeddings.index["camera"]))
         self.abnormal.param.update(options=kinds, value=abnormal, visible=bool(kinds))
         self.reference.param.update(options=names, value=self._usual)
-        ways = {"largest of all cameras": (None, False), "mean of all cameras": (None, True)}
+        ways = {"largest of cameras": (None, False), "mean of cameras": (None, True)}
         ways |= {f"camera {c}": (c, False) for c in cameras}
         self.scores.param.update(options=ways, value=(None, False), visible=len(cameras) > 1)
         for widget in self._settings:
@@ -403,10 +403,10 @@ class AnomalyView(Watching, pn.viewable.Viewer):
 
     def _layout(self) -> pn.viewable.Viewable:
         self.reference = pmui.MultiChoice(
-            label="Normal recordings", options=[], visual_size="small", width=300, margin=(4, 8)
+            label="Normal recordings", options=[], visual_size="small", width=230, margin=(4, 8)
         )
         self.abnormal = pmui.MultiChoice(
-            label="Abnormal labels", options=[], visual_size="small", width=220, margin=(4, 8)
+            label="Abnormal labels", options=[], visual_size="small", width=190, margin=(4, 8)
         )
         self.k = pmui.Select(label="k-th nearest", options=[1, 3, 5, 10], width=110, **SMALL)
         metrics = {"Euclidean": "euclidean", "cosine": "cosine"}
@@ -416,10 +416,10 @@ class AnomalyView(Watching, pn.viewable.Viewer):
         self.scores = pmui.Select(
             label="Scores", options={"all": (None, False)}, width=190, **SMALL
         )
-        self.phase = pmui.Switch(label="Compare equal phases only", margin=(12, 8))
+        self.phase = pmui.Switch(label="Equal phases only", margin=(12, 8))
         self._settings = (
-            self.reference, self.abnormal, self.scores, self.k, self.metric, self.seconds,
-            self.phase,
+            self.reference, self.abnormal, self.phase, self.scores, self.k, self.metric,
+            self.seconds,
         )  # fmt: skip
         self.busy = pmui.LinearProgress(
             variant="indeterminate", sizing_mode="stretch_width", margin=(0, 8), visible=False

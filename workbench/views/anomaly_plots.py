@@ -111,9 +111,7 @@ class Histogram:
         labelled = bool(abnormal.any())
         self.figure.legend[0].visible = labelled
         self.figure.title.text = (
-            "The less they overlap, the better they are told apart"
-            if labelled
-            else "Scores of all judged moments"
+            "The less they overlap, the better" if labelled else "Scores of all judged moments"
         )
 
 
