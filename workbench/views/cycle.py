@@ -21,6 +21,8 @@ from workbench.analysis.phase import at_phase, phase, phase_curve
 
 SHORTEST = 4
 """Rows of the shortest cycle that is looked for: fewer tell its phases apart badly."""
+MULTIPLE = 10
+"""How many quicker cycles one that was found may be, where that is asked at all."""
 SOON = 600
 """Rows up to which a cycle is found while one waits (0.3 s; an hour's worth takes seconds)."""
 
@@ -44,7 +46,7 @@ class Cycle:
     repetitions: Repetitions
     """Where the repetitions begin, in rows."""
     alias: float
-    """Where nothing was found: the period of less than SHORTEST rows that seems to be there."""
+    """Rows of a quicker cycle, of less than SHORTEST rows, that is likelier; NaN: none is."""
 
     @classmethod
     def of(cls, embeddings: Embeddings, recording: str, camera: str) -> Cycle | None:
@@ -70,8 +72,8 @@ class Cycle:
         found = rhythm(z, SHORTEST)
         repeats = np.isfinite(found.period).any()
         phases = phase(z, found.period) if repeats else np.full(len(z), np.nan)
-        alias = float("nan") if repeats else main_period(z, 2)[0]
-        return cls(rows, frames, found, phases, phase_curve(z), repetitions(phases), alias)
+        curve, counted = phase_curve(z), repetitions(phases)
+        return cls(rows, frames, found, phases, curve, counted, _alias(z, found))
 
     @cached_property
     def hop(self) -> float:
@@ -157,6 +159,15 @@ class Cycle:
     def frame(self, row: np.ndarray | float) -> np.ndarray:
         """Frames of the recording at rows, also between two rows."""
         return np.interp(row, np.arange(len(self.frames)), self.frames)
+
+
+def _alias(z: np.ndarray, found: Rhythm) -> float:
+    """The period of a cycle too quick for the rows, of which several were taken for one."""
+    known = np.isfinite(found.period)
+    if known.any() and np.median(found.period[known]) > MULTIPLE * SHORTEST:
+        return float("nan")
+    period, confidence = main_period(z, 2)
+    return period if period < SHORTEST and confidence > found.confidence.mean() else float("nan")
 
 
 def rows_of(embeddings: Embeddings, recording: str, camera: str) -> np.ndarray:

@@ -258,37 +258,37 @@ class PhaseView(Watching, pn.viewable.Viewer):
                 count += f", phase error {error:.3f} of a cycle (chance 0.25)"
             parts.append(count)
         if seen.scores is not None:
-            parts.append(
-                f"red: far from the normal recordings ({len(seen.strange)} anomalies here)"
-            )
+            n = len(seen.strange)
+            known = f"{n} known anomal{'y' if n == 1 else 'ies'}, shaded"
+            parts.append(f"red: far from normal recordings · {known if n else 'no known anomaly'}")
         return f'<div class="facts" style="font-size:13px;opacity:.8">{" · ".join(parts)}</div>'
 
     def _advice(self, fps: float) -> tuple[str, str]:
         """What to do where nothing was found or little can be; "" where all is well."""
         cycle = self.seen.cycle
         rows, hop = len(cycle.rows), cycle.hop
+        text = ""
+        if not cycle.repeats:
+            name, camera = escape(self.cursor.recording), escape(str(self.camera))
+            text = f"**No repetition found** in {name} as {camera} sees it. "
+        if np.isfinite(cycle.alias):
+            text += (
+                f"Something may repeat every {cycle.alias:.1f} windows "
+                f"({cycle.alias * hop / fps:.2f} s), which are too few to tell phases apart"
+            )
+            text += ": a repetition here may be several of them. " if cycle.repeats else ". "
+            return text + self._denser(cycle.alias * hop / FINE), "warning"
         if cycle.repeats:
             if cycle.period >= COARSE or hop <= 1:
                 return "", "info"
-            return (
-                f"A cycle has only {cycle.period:.0f} windows, so its phases are coarse. "
-                + self._denser(cycle.period * hop / FINE),
-                "info",
-            )
-        name = escape(self.cursor.recording)
-        text = f"**No repetition found** in {name} as {escape(str(self.camera))} sees it. "
+            text = f"A cycle has only {cycle.period:.0f} windows, so its phases are coarse. "
+            return text + self._denser(cycle.period * hop / FINE), "info"
         if rows < 2 * SHORTEST:
             text += (
                 f"It has {rows} window{'s' * (rows != 1)}, and a cycle of at least {SHORTEST} must "
                 "come twice. "
             )
             return text + self._denser(hop * rows / (4 * FINE)), "warning"
-        if np.isfinite(cycle.alias):
-            text += (
-                f"Something may come again every {cycle.alias:.1f} windows "
-                f"({cycle.alias * hop / fps:.2f} s): too few to tell. "
-            )
-            return text + self._denser(cycle.alias * hop / FINE), "warning"
         text += (
             f"Cycles of {SHORTEST * hop / fps:.1f} to {rows // 2 * hop / fps:.1f} s were looked "
             "for, each coming at least twice, and none is clear: this may happen once only, or "
@@ -300,8 +300,8 @@ class PhaseView(Watching, pn.viewable.Viewer):
         now = self.seen.cycle.hop
         if now <= 1:
             return "Windows are one frame apart already."
-        wanted = int(np.clip(hop, 1, now - 1)) if now > 2 else 1
-        command = f":\n\n    {self.embed} --hop {wanted}" if self.embed else f" --hop {wanted}."
+        how = f"--hop {int(np.clip(hop, 1, max(1, now - 1)))}"
+        command = f":\n\n    {self.embed} {how}" if self.embed else f", with {how}."
         return f"{when}, embed denser (now a window every {now:g} frames){command}"
 
     def _layout(self) -> pn.viewable.Viewable:
