@@ -103,7 +103,7 @@ def plan(rng: np.random.Generator, kinds: Sequence[str] = (), seconds: float = 0
             made.haste.append(float(rng.uniform(-0.12, 0.12)))
 
     for kind in kinds:
-        work(int(rng.integers(4, 8)))
+        work(int(rng.integers(4, 7)))
         at = len(made.lengths)
         if kind == "jam":
             place = rng.choice([rng.uniform(0.08, 0.22), rng.uniform(0.3, 0.9)])
@@ -126,7 +126,7 @@ def plan(rng: np.random.Generator, kinds: Sequence[str] = (), seconds: float = 0
             shape = {"missing-bottle": "-", "single-bottle": "--o--", "running-empty": "----"}[kind]
             made.absent |= {at + 1 + i: kind for i, c in enumerate(shape) if c == "-"}
             work(len(shape) + 3)
-    work(int(rng.integers(4, 8)))
+    work(int(rng.integers(4, 7)))
     while sum(made.lengths) < seconds + 3:
         work(1)
     return made
