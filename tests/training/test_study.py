@@ -1,6 +1,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,7 +11,18 @@ from workbench.methods.classify import ClassifyConfig
 from workbench.sampling import SameVideo
 from workbench.training.run import Run
 from workbench.training.studies import judo
-from workbench.training.study import Cell, Finding, Stage, Study, conduct, load_scores, table, told
+from workbench.training.study import (
+    Cell,
+    Finding,
+    Stage,
+    Study,
+    agreed,
+    conduct,
+    load_scores,
+    mean_and_deviation,
+    table,
+    told,
+)
 from workbench.views.report import table_html, write_report
 
 
@@ -32,7 +44,8 @@ def study(*cells):
         return {"steps": float(run.metrics()["step"].max())}
 
     def found(scores):
-        return [Finding("Runs end.", bool((scores["steps"] > 0).all()), "they do")]
+        ends = (scores["steps"] > 0).all()
+        return [Finding("Runs end.", "repeats" if ends else "does not repeat", "they do")]
 
     return Study(
         "tiny", "Tiny", "boxes", "test", cells, {"steps": "steps"}, ("steps",), score, found
@@ -94,15 +107,29 @@ def test_other_settings_under_the_same_name_are_refused(workspace):
 def test_the_table_has_mean_and_deviation_over_seeds_in_the_order_of_the_study():
     rows = [("b", "x", 0, 1.0), ("a", "x", 0, 5.0), ("b", "x", 1, 3.0), ("a", "x", 1, math.nan)]
     scores = pd.DataFrame(rows, columns=["row", "column", "seed", "v"])
+    scores["failed"] = ["", "", "", "diverged"]
     found = table(scores, ["v"])
     assert list(found.index) == [("b", "x"), ("a", "x")]
     assert found[("v", "mean")].tolist() == [2.0, 5.0]
-    assert found[("v", "std")].tolist() == [1.0, 0.0]
-    assert found[("seeds", "")].tolist() == [2, 2]
+    np.testing.assert_allclose(found[("v", "std")], [math.sqrt(2), math.nan])
+    assert found[("seeds", "")].tolist() == [2, 1]
+    texts = [mean_and_deviation(*v) for v in ((2, 0.5), (2, math.nan), (math.nan, math.nan))]
+    assert texts == ["2.000 ± 0.500", "2.000", "-"]
 
 
-def planted(**accuracy):
-    """Scores of the judo study with nothing but the accuracies given per method (same, other)."""
+@pytest.mark.parametrize(
+    ("differences", "sign"),
+    [([0.1, 0.2], 1), ([-1, -2, -3], -1), ([1, -1], 0), ([1], 0), ([1, math.nan], 0), ([0, 0], 0)],
+)
+def test_seeds_agree_where_all_of_two_or_more_have_one_sign(differences, sign):
+    assert agreed(pd.Series(differences)) == sign
+
+
+def planted(seeds=2, noise=0.0, **accuracy):
+    """Scores of the judo study of nothing but accuracies, per method (same, other).
+
+    noise goes up at every second seed and down at the others, in the rows of other cameras only.
+    """
     rows = [
         (judo.RANDOM, judo.NONE, 0.4),
         (judo.SUPERVISED, judo.NONE, 0.9),
@@ -113,34 +140,55 @@ def planted(**accuracy):
             (name.replace("_", " "), judo.SAME, same),
             (name.replace("_", " "), judo.OTHER, other),
         ]
-    table = pd.DataFrame(rows, columns=["row", "column", "accuracy"])
-    rest = {
-        "loss": table["accuracy"],
-        "boundary": 1 - table["accuracy"],
-        "projected": 1.0,
-        "seed": 0,
-        "failed": "",
-    }
-    return table.assign(**rest)
+    tables = []
+    for seed in range(seeds):
+        table = pd.DataFrame(rows, columns=["row", "column", "accuracy"])
+        table["accuracy"] += (table["column"] == judo.OTHER) * noise * (-1) ** seed
+        rest = {"loss": table["accuracy"], "boundary": 1 - table["accuracy"], "projected": 1.0}
+        tables.append(table.assign(**rest, commonest=0.3, seed=seed, failed=""))
+    return pd.concat(tables, ignore_index=True)
+
+
+def verdicts(scores):
+    names = ("accuracy", "loss", "boundary", "collapse", "start", "commonest", "labels", "longer")
+    return dict(zip(names, (f.verdict for f in judo.findings(scores)), strict=True))
 
 
 def test_the_claims_of_the_judo_study_follow_planted_scores():
-    found = judo.findings(planted(MoCo_v2=(0.5, 0.6), SimCLR=(0.5, 0.4), BYOL=(0.5, 0.6)))
-    verdicts = {f.claim.split()[0] + " " + f.claim.split()[1]: f.repeats for f in found}
-    assert verdicts["Positives from"] and verdicts["They help"] and verdicts["Longer pre-training"]
-    assert not verdicts["BYOL collapses"] and not verdicts["The best"]
+    scores = planted(MoCo_v2=(0.5, 0.6), SimCLR=(0.5, 0.4), BYOL=(0.5, 0.6))
+    assert verdicts(scores) == {
+        "accuracy": "repeats",
+        "loss": "repeats",
+        "boundary": "repeats",
+        "collapse": "does not repeat",
+        "start": "repeats",
+        "commonest": "repeats",
+        "labels": "does not repeat",
+        "longer": "repeats",
+    }
+    assert "in 2 of 3, the other way round in 1" in judo.findings(scores)[0].measured
     worse = judo.findings(planted(MoCo_v2=(0.6, 0.5), BYOL=(0.6, 0.5)))
-    assert not worse[0].repeats and not worse[2].repeats
+    assert [worse[k].verdict for k in (0, 2)] == ["does not repeat"] * 2
     assert "MoCo v2 0.600 -> 0.500" in worse[0].measured
+    best = verdicts(planted(MoCo_v2=(0.95, 0.6)))
+    assert best["labels"] == "repeats" and best["longer"] == "repeats"
+
+
+@pytest.mark.parametrize(("seeds", "noise"), [(1, 0.0), (2, 0.2), (3, 0.2)])
+def test_what_one_seed_says_or_seeds_contradict_is_not_told_apart(seeds, noise):
+    found = verdicts(planted(seeds, noise, MoCo_v2=(0.5, 0.6), BYOL=(0.5, 0.6)))
+    for claim in ("accuracy", "loss", "boundary"):
+        assert found[claim] == "not told apart"
 
 
 def test_a_part_of_the_judo_study_has_no_verdict_where_rows_are_missing():
     scores = planted(MoCo_v2=(0.5, 0.6), BYOL=(0.5, 0.6))
     for n in range(1, len(scores)):
-        assert len(judo.findings(scores[:n])) == 7
-    assert [f.repeats for f in judo.findings(scores[:1])] == [None] * 7
+        assert len(judo.findings(scores[:n])) == 8
+    assert set(verdicts(scores[:1]).values()) == {"not measured"}
     diverged = scores.assign(failed=["diverged" if r == "BYOL" else "" for r in scores["row"]])
-    assert [f.repeats for f in judo.findings(diverged) if "BYOL" in f.claim] == [True]
+    assert verdicts(diverged)["collapse"] == "repeats"
+    assert "BYOL" not in judo.findings(diverged)[0].measured
 
 
 def test_the_large_backbones_are_not_compared_with_the_small_one():
@@ -173,7 +221,7 @@ def test_the_report_holds_the_table_the_findings_and_what_failed(workspace, cell
     text = write_report(plan, workspace).read_text()
     assert "they do" in text and "calm <b>" not in text.replace("calm <b>, x", "")
     lines = table_html(plan, load_scores(plan, workspace))
-    assert "calm &lt;b&gt;" in lines and "3.000 ± 0.000" in lines
+    assert "calm &lt;b&gt;" in lines and ">3.000<" in lines
     assert ("diverged" in told(plan, load_scores(plan, workspace))) == (cells == 2)
     assert ("diverged" in text) == ("Failed:" in text) == (cells == 2)
     assert "Accuracy of the classifier on recordings it does not train on" in text

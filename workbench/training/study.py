@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from workbench.data.manifest import DataSet
@@ -23,6 +25,8 @@ from workbench.training.trainer import DivergenceError
 from workbench.workspace import Workspace
 
 Scores = dict[str, float]
+Verdict = Literal["repeats", "does not repeat", "not told apart", "not measured"]
+"""Not told apart: the seeds do not agree, or there is one only."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +56,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the measured table says about a claim: repeats, or does not, in words with figures."""
+    """What the measured table says about a claim, in words with figures."""
 
     claim: str
-    repeats: bool | None
+    verdict: Verdict
     measured: str
-
-    @property
-    def verdict(self) -> str:
-        """In words."""
-        return {True: "repeats", False: "does not repeat", None: "not measured"}[self.repeats]
 
 
 @dataclass(frozen=True)
@@ -142,14 +141,13 @@ def load_scores(study: Study, workspace: Workspace) -> pd.DataFrame:
 def table(scores: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Mean and standard deviation over seeds: columns (score, mean | std), and `seeds`.
 
-    One row per (row, column) in the order of the study; std is 0 where there is one seed.
+    One row per (row, column) in the order of the study; std (of a sample) is NaN where there is
+    one seed. Seeds of which the run failed are not counted.
     """
     order = scores[["row", "column"]].drop_duplicates()
     grouped = scores.groupby(["row", "column"], sort=False)
-    found = pd.concat(
-        {n: grouped[n].agg(mean="mean", std=lambda v: v.std(ddof=0)) for n in names}, axis=1
-    )
-    found[("seeds", "")] = grouped["seed"].nunique()
+    found = pd.concat({n: grouped[n].agg(["mean", "std"]) for n in names}, axis=1)
+    found[("seeds", "")] = grouped["failed"].agg(lambda failed: (failed == "").sum())
     return found.loc[list(order.itertuples(index=False, name=None))]
 
 
@@ -162,12 +160,25 @@ def told(study: Study, scores: pd.DataFrame) -> str:
     ]
     for (row, column), values in found.iterrows():
         pairs = [(values[(name, "mean")], values[(name, "std")]) for name in study.scores]
-        texts = ["-" if mean != mean else f"{mean:.3f} ± {std:.3f}" for mean, std in pairs]
+        texts = [mean_and_deviation(mean, std) for mean, std in pairs]
         lines.append([row, column, *texts, str(int(values[("seeds", "")]))])
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     failed = [f"- {r.row}, {r.column}, seed {r.seed}: {r.failed}" for r in _failed(scores)]
     claims = [f"- {f.claim} **{f.verdict}**: {f.measured}" for f in study.findings(scores)]
     return "\n".join([text, "", *failed, *claims])
+
+
+def mean_and_deviation(mean: float, std: float) -> str:
+    """Mean and deviation over seeds in words, - where there is none."""
+    if mean != mean:
+        return "-"
+    return f"{mean:.3f}" if std != std else f"{mean:.3f} ± {std:.3f}"
+
+
+def agreed(differences: pd.Series) -> int:
+    """The sign of differences that are paired by seed where two seeds or more all agree, else 0."""
+    signs = set(np.sign(differences.dropna()))
+    return int(signs.pop()) if len(signs) == 1 and differences.count() > 1 else 0
 
 
 def _failed(scores: pd.DataFrame) -> list:

@@ -35,7 +35,7 @@ from workbench.sampling import OtherCamera, SameVideo, Sampler
 from workbench.training.evaluate_detection import evaluate_detection
 from workbench.training.experiment import DataConfig, Experiment, TrainConfig
 from workbench.training.run import Run
-from workbench.training.study import Cell, Finding, Scores, Stage, Study
+from workbench.training.study import Cell, Finding, Scores, Stage, Study, Verdict, agreed
 from workbench.workspace import Workspace
 
 SAME, OTHER, NEAR, NONE = "same clip", "other camera", "near in time", "no pre-training"
@@ -120,10 +120,11 @@ class _Grid:
         for row, method in METHODS.items():
             found += [self._pretrained(row, c, method, s) for c, s in _samplers().items()]
         found += [self._videomoco(column, sampler) for column, sampler in _samplers().items()]
-        simclr, moco = METHODS["SimCLR"], METHODS["MoCo v2"]
+        moco = METHODS["MoCo v2"]
+        cvrl = SimCLRConfig(hidden=128, dim=64, layers=3, norm_last=False)
         thesis = moco.model_copy(update={"mask_same_group": False})
         found += [
-            self._pretrained("CVRL", NEAR, simclr, SameVideo(decay=1.0)),
+            self._pretrained("CVRL", NEAR, cvrl, SameVideo(decay=1.0)),
             self._pretrained("MoCo v2, own recording negative", OTHER, thesis, OtherCamera()),
             self._pretrained("MoCo v2, 3 x longer", OTHER, moco, OtherCamera(), longer=3),
         ]
@@ -267,6 +268,7 @@ def score(cell: Cell, workspace: Workspace) -> Scores:
         "latency": late["mean"],
         "detected": 1 - late["undetected"] / late["actions"],
         "boundary": (errors["missed"] + errors["invented"]) / chunks,
+        "commonest": float(found.confusion.sum(axis=1).max() / found.confusion.sum()),
     }
     if cell.column != NONE:
         curve = Run(workspace.runs / cell.stages[-2].name).metrics()
@@ -276,94 +278,150 @@ def score(cell: Cell, workspace: Workspace) -> Scores:
 
 
 def findings(scores: pd.DataFrame) -> list[Finding]:
-    """What the table says about the thesis's claims, from means over seeds.
+    """What the table says about the thesis's claims.
 
-    A claim repeats where it holds for most methods; with one seed a difference may be chance.
-    Rows that are missing, as in a study that was stopped, leave their claims not measured. Only
-    rows of tiny3d are compared.
+    Rows are compared seed by seed, on the same test recordings: two are told apart where all seeds
+    agree, so never by one seed. (That other recordings would agree too is not shown by that.) Rows
+    that are missing, as in a study that was stopped, leave their claims not measured. Only rows of
+    tiny3d are compared.
     """
     small = scores[~scores["row"].str.contains("|".join(BIG))]
-    mean = small.groupby(["row", "column"], sort=False).mean(numeric_only=True)
-    mean = mean.reindex(columns=["accuracy", "loss", "boundary", "projected"])
+    known = small[small["failed"] == ""].set_index(["row", "column", "seed"])
+    known = known.reindex(columns=["accuracy", "loss", "boundary", "projected", "commonest"])
     failed = set(small.loc[small["failed"] != "", "row"])
     return [
         _compared(
             "Positives from another camera raise the accuracy (thesis: MoCo v2 and SimSiam gain, "
             "SimCLR loses).",
-            mean["accuracy"],
+            known["accuracy"],
             larger=True,
         ),
-        _compared("They raise the loss, being harder to bring together.", mean["loss"], True),
+        _compared(
+            "They raise the loss, being harder to bring together.", known["loss"], larger=True
+        ),
         _compared(
             "They help at the boundary: fewer chunks confuse background and throw.",
-            mean["boundary"],
+            known["boundary"],
             larger=False,
         ),
-        _collapse(mean["projected"].dropna(), "BYOL" in failed),
+        _collapse(known["projected"].dropna(), "BYOL" in failed),
         _against(
-            "Pre-training beats the weights it started from.", mean["accuracy"], RANDOM, most=True
+            "Pre-training beats the weights it started from.",
+            known["accuracy"],
+            RANDOM,
+            _row(known["accuracy"], RANDOM),
         ),
         _against(
-            "The best pre-training beats training with labels from scratch.",
-            mean["accuracy"],
-            SUPERVISED,
-            most=False,
+            "Pre-training beats always naming the commonest label.",
+            known["accuracy"],
+            "the commonest label",
+            known["commonest"].dropna().groupby("seed").first(),
         ),
-        _longer(mean["accuracy"]),
+        _best_against(
+            "The best pre-training beats training with labels from scratch.", known["accuracy"]
+        ),
+        _longer(known["accuracy"]),
     ]
 
 
 def _compared(claim: str, values: pd.Series, larger: bool) -> Finding:
     """Same clip against other camera, method by method."""
     pairs = values.unstack("column").reindex(columns=[SAME, OTHER]).dropna()
-    difference = pairs[OTHER] - pairs[SAME]
-    holds = (difference > 0) if larger else (difference < 0)
-    each = ", ".join(f"{row} {a:.3f} -> {b:.3f}" for row, (a, b) in pairs.iterrows())
-    repeats = bool(holds.mean() > 0.5) if len(holds) else None
-    return Finding(claim, repeats, f"{holds.sum()} of {len(holds)}: {each}")
+    if pairs.empty:
+        return Finding(claim, "not measured", "rows are missing")
+    difference = (pairs[OTHER] - pairs[SAME]) * (1 if larger else -1)
+    signs = difference.groupby("row", sort=False).agg(agreed)
+    mean = pairs.groupby("row", sort=False).mean()
+    each = ", ".join(f"{row} {m[SAME]:.3f} -> {m[OTHER]:.3f}" for row, m in mean.iterrows())
+    return Finding(claim, _verdict(signs), f"{_counted(signs)}: {each}")
+
+
+def _verdict(signs: pd.Series) -> Verdict:
+    """Of claims that hold (1), fail (-1) or are open (0), one each: what most of them say."""
+    if (signs > 0).mean() > 0.5:
+        return "repeats"
+    return "does not repeat" if (signs < 0).mean() > 0.5 else "not told apart"
+
+
+def _counted(signs: pd.Series) -> str:
+    holds, fails, n = (signs > 0).sum(), (signs < 0).sum(), len(signs)
+    return f"by all seeds so in {holds} of {n}, the other way round in {fails}, open in the rest"
 
 
 def _collapse(spread: pd.Series, diverged: bool) -> Finding:
     """From what the loss sees: tiny3d's own features are whitened, so they stay apart."""
     claim = "BYOL collapses (thesis: it diverged with ResNet-18 at batch 210)."
     if diverged:
-        return Finding(claim, True, "a run of BYOL diverged")
-    rows = spread.index.get_level_values("row")
-    byol, others = spread[rows == "BYOL"], spread[rows != "BYOL"]
+        return Finding(claim, "repeats", "a run of BYOL diverged")
+    mean = spread.groupby(["row", "column"], sort=False).mean()
+    rows = mean.index.get_level_values("row")
+    byol, others = mean[rows == "BYOL"], mean[rows != "BYOL"]
     if byol.empty:
-        return Finding(claim, None, "BYOL was not measured")
+        return Finding(claim, "not measured", "BYOL was not measured")
     figures = ", ".join(f"{column} {v:.3f}" for (_, column), v in byol.items())
     return Finding(
         claim,
-        bool((byol < SAME_EVERYWHERE).any()),
+        "repeats" if (byol < SAME_EVERYWHERE).any() else "does not repeat",
         f"relative deviation of what its loss sees, 1 is healthy, below {SAME_EVERYWHERE} "
         f"collapsed: {figures}; the others {others.min():.3f} to {others.max():.3f}",
     )
 
 
-def _against(claim: str, accuracy: pd.Series, row: str, most: bool) -> Finding:
-    """Every pre-training against a row without one: most of them better, or the best of them."""
-    level = accuracy.get((row, NONE), float("nan"))
-    trained = accuracy[accuracy.index.get_level_values("column") != NONE].dropna()
-    if level != level or trained.empty:
-        return Finding(claim, None, "rows are missing")
-    better, best = trained > level, trained.idxmax()
-    repeats = bool(better.mean() > 0.5) if most else bool(better.any())
-    return Finding(
-        claim,
-        repeats,
-        f"{row} {level:.3f}; {better.sum()} of {len(better)} are better, the best "
-        f"{', '.join(best)} {trained.max():.3f}",
+def _row(values: pd.Series, row: str, column: str = NONE) -> pd.Series:
+    """The values of a row by seed, empty where it is missing."""
+    here = (values.index.get_level_values("row") == row) & (
+        values.index.get_level_values("column") == column
     )
+    return values[here].droplevel(["row", "column"]).dropna()
+
+
+def _gains(accuracy: pd.Series, level: pd.Series) -> pd.Series:
+    """By how much each pre-trained row is above a level, (row, column, seed); those that can be."""
+    trained = accuracy[accuracy.index.get_level_values("column") != NONE]
+    seeds = trained.index.get_level_values("seed")
+    return (trained - level.reindex(seeds).to_numpy()).dropna()
+
+
+def _against(claim: str, accuracy: pd.Series, name: str, level: pd.Series) -> Finding:
+    """Every pre-training against a level of each seed."""
+    gains = _gains(accuracy, level)
+    if gains.empty:
+        return Finding(claim, "not measured", "rows are missing")
+    signs = gains.groupby(["row", "column"], sort=False).agg(agreed)
+    best, value = _best(accuracy)
+    return Finding(
+        claim, _verdict(signs), f"{name} {level.mean():.3f}; {_counted(signs)}; best {best} {value}"
+    )
+
+
+def _best_against(claim: str, accuracy: pd.Series) -> Finding:
+    """The best pre-training against the one with labels."""
+    level = _row(accuracy, SUPERVISED)
+    gains = _gains(accuracy, level)
+    if gains.empty:
+        return Finding(claim, "not measured", "rows are missing")
+    signs = gains.groupby(["row", "column"], sort=False).agg(agreed)
+    verdict: Verdict = "repeats" if (signs > 0).any() else "not told apart"
+    if (signs < 0).all():
+        verdict = "does not repeat"
+    best, value = _best(accuracy)
+    text = f"{SUPERVISED} {level.mean():.3f}; {_counted(signs)}; best {best} {value}"
+    return Finding(claim, verdict, text)
+
+
+def _best(accuracy: pd.Series) -> tuple[str, str]:
+    """The pre-trained row that is best on average, and its accuracy."""
+    trained = accuracy[accuracy.index.get_level_values("column") != NONE].dropna()
+    mean = trained.groupby(["row", "column"], sort=False).mean()
+    return ", ".join(mean.idxmax()), f"{mean.max():.3f}"
 
 
 def _longer(accuracy: pd.Series) -> Finding:
-    short, long = (
-        accuracy.get((row, OTHER), float("nan")) for row in ("MoCo v2", "MoCo v2, 3 x longer")
-    )
-    known = short == short and long == long
-    return Finding(
-        "Longer pre-training helps (thesis: + 2.39 points).",
-        bool(long > short) if known else None,
-        f"MoCo v2 {short:.3f}, 3 times as long {long:.3f}",
-    )
+    claim = "Longer pre-training helps (thesis: + 2.39 points)."
+    short, long = (_row(accuracy, row, OTHER) for row in ("MoCo v2", "MoCo v2, 3 x longer"))
+    gain = (long - short).dropna()
+    if gain.empty:
+        return Finding(claim, "not measured", "rows are missing")
+    verdicts: dict[int, Verdict] = {1: "repeats", 0: "not told apart", -1: "does not repeat"}
+    text = f"MoCo v2 {short.mean():.3f}, 3 times as long {long.mean():.3f}, {len(gain)} seeds"
+    return Finding(claim, verdicts[agreed(gain)], text)
