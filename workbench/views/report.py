@@ -7,18 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bokeh.embed import components
 from bokeh.layouts import column, gridplot
 from bokeh.models import ColumnDataSource, Div, HoverTool, LayoutDOM, Legend
 from bokeh.palettes import Category20_20
 from bokeh.plotting import figure
-from bokeh.resources import Resources
 
 from workbench.data.manifest import DataSet
 from workbench.training.atomic import replacing
 from workbench.training.evaluate_detection import evaluate_detection
 from workbench.training.run import Run
-from workbench.training.study import Cell, Finding, Study, load_scores, table
+from workbench.training.study import Cell, Finding, Study, load_scores, mean_and_deviation, table
+from workbench.views.page import page
 from workbench.workspace import Workspace
 
 SMOOTH = 0.1
@@ -57,16 +56,6 @@ def write_report(study: Study, workspace: Workspace) -> Path:
     return path
 
 
-def page(content: LayoutDOM, title: str) -> str:
-    """A page with Bokeh's own code in it; `file_html` links to Panel's too where that is loaded."""
-    script, place = components(content)
-    code = "".join(f"<script>{text}</script>" for text in Resources("inline").js_raw)
-    return (
-        f"<!DOCTYPE html><html><head><meta charset='utf-8'><title>{escape(title)}</title>"
-        f"{code}</head><body>{place}{script}</body></html>"
-    )
-
-
 def table_html(study: Study, scores: pd.DataFrame) -> str:
     """Mean +- standard deviation over seeds of each score; the best of a column is bold."""
     found = table(scores, list(study.scores))
@@ -77,8 +66,7 @@ def table_html(study: Study, scores: pd.DataFrame) -> str:
         for name in study.scores:
             mean, std = values[(name, "mean")], values[(name, "std")]
             best = name in study.higher and mean == found[(name, "mean")].max()
-            text = "-" if np.isnan(mean) else f"{mean:.3f} ± {std:.3f}"
-            cells.append(f"<td{' class=best' * bool(best)}>{text}</td>")
+            cells.append(f"<td{' class=best' * bool(best)}>{mean_and_deviation(mean, std)}</td>")
         lines.append(f"<tr>{''.join(cells)}<td>{int(values[('seeds', '')])}</td></tr>")
     return (
         f"<table class='study'><tr><th></th><th>positives</th>{head}<th>seeds</th></tr>"
