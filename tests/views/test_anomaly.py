@@ -10,7 +10,7 @@ from workbench.analysis import anomaly
 from workbench.analysis.embeddings import Embeddings
 from workbench.analysis.phase import phase_like
 from workbench.data.manifest import DataSet
-from workbench.views.anomaly import BEST, HAND, AnomalyView
+from workbench.views.anomaly import BEST, HAND, NONE, AnomalyView
 from workbench.views.anomaly_judge import Question, default_reference, judge, kinds_of, measure
 from workbench.views.cycle import Cycle, rows_of
 from workbench.views.store import Store
@@ -109,6 +109,15 @@ def test_a_moved_threshold_computes_no_distance_again(view, monkeypatch):
     view.seconds.value = 1.0  # smoothing alone
     view.wait()
     assert view.judgement.question.seconds == 1.0 and view.note.severity == "info"
+
+
+def test_a_short_normal_video_gives_the_threshold_it_can(view):
+    assert view.aim.value == NONE and "0.3 minutes" in view.how.object
+    normal = [view.judgement.of(n) for n in ("normal2", "normal3")]
+    assert all(len(r.alarms(view.threshold)) == 0 for r in normal)
+    assert max(r.scores.max() for r in normal) == pytest.approx(view.threshold)
+    view.aim.value = "1 per hour"
+    assert "a guess" in view.how.object
 
 
 def test_the_reference_is_compared_with_the_rest_of_it(view):
@@ -211,6 +220,12 @@ def test_the_default_reference_is_said_in_words(view, tmp_path):
     used = judged.embeddings.index.iloc[track.nearest]
     assert set(used["recording"]) == {"a"} and set(used["label"]) == {"background"}
     assert judged.judgement.average_precision > 0.9
+    why = judged.why
+    judged.explain(next(a for a in judged.found.alarms if a.recording == "b"))
+    name, shift = why.normal
+    frames, far = why._apart("front", name, shift)
+    assert name == "a" and np.isnan(far[(frames + shift >= 100) & (frames + shift < 140)]).all()
+    assert np.isfinite(far).mean() >= 0.7
 
 
 def test_where_nothing_is_labelled_only_alarms_are_counted(tmp_path):

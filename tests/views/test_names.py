@@ -4,6 +4,7 @@ import panel as pn
 import pytest
 
 from tests.views.swing_workspace import swing_workspace, write_run
+from workbench.views.anomaly import AnomalyView
 from workbench.views.fields import Field
 from workbench.views.gate import with_embeddings
 from workbench.views.inspector import Inspector
@@ -46,6 +47,20 @@ def test_recordings_and_tags_are_text(store):
     assert not injected(inspector, similar, dots, Pickers(store))
     store.cursor.move(0, "", f"{EVIL}99")
     assert "&lt;img" in similar.note.object and not injected(similar)
+
+
+def test_recordings_of_alarms_are_text(store):
+    store.dataset.segments["label"] = EVIL
+    store.dataset.__dict__.pop("videos", None)
+    anomalies = AnomalyView(store.embeddings, store.dataset, store.cursor)
+    pn.panel(anomalies).get_root()
+    anomalies.wait()
+    anomalies.slider.value = anomalies.slider.value_throttled = 0.01
+    assert anomalies.found.alarms and "&lt;img" in anomalies.why.said.object
+    assert "&lt;img" in anomalies.how.object or not anomalies.how.object
+    assert not injected(anomalies)
+    store.cursor.move(0, "", f"{EVIL}99")
+    assert "&lt;img" in anomalies.lost.object and not injected(anomalies)
 
 
 def test_runs_and_data_sets_are_text(store):

@@ -36,7 +36,8 @@ MOST = 200
 """Alarms that are listed."""
 STEPS = 500
 """Places that the slider of the threshold has."""
-HAND, BEST = "by hand", "best F1 (looks at the truth)"
+HAND, BEST, NONE = "by hand", "best F1 (looks at the truth)", "none in what is normal here"
+USUAL = "1 per hour"
 BUDGETS = {f"{n:g} per hour": n for n in (0.1, 1.0, 6.0, 60.0)}
 SMALL = {"size": "small", "margin": (4, 8)}
 
@@ -100,7 +101,9 @@ class AnomalyView(Watching, pn.viewable.Viewer):
             self.metric.value, self.phase.value, self.seconds.value, camera, mean,
         )  # fmt: skip
         n = len(self.question.reference)
-        self.reference.value_label = f"{n} recordings" if n > 3 else ""
+        self.reference.value_label = f"{n} recordings" if n > 2 else ""
+        many = len(self.question.abnormal)
+        self.abnormal.value_label = f"{many} labels" if many > 2 else ""
         if not n:
             self.judgement = None
             self._body.visible = False
@@ -119,7 +122,9 @@ class AnomalyView(Watching, pn.viewable.Viewer):
         def work() -> tuple[Judgement, Distances]:
             same = known is not None and known[0] == question.distances
             distances = known[1] if same else measure(e, dataset, question)
-            return judge(e, dataset, question, distances), distances
+            judgement = judge(e, dataset, question, distances)
+            _ = judgement.average_precision, judgement.auroc, judgement.best  # kept from here on
+            return judgement, distances
 
         self._task = Task(work)
         self._task.question = question
@@ -183,7 +188,8 @@ class AnomalyView(Watching, pn.viewable.Viewer):
                 "once looks strange."
             )
         else:
-            said.append(f"{len(j.judged)} others are judged.")
+            m = len(j.judged)
+            said.append(f"{m} {'others are' if m > 1 else 'other is'} judged.")
         if not self.question.abnormal:
             said.append("No label names an anomaly, so how right alarms are cannot be said.")
         return " ".join([*said, *j.distances.notes])
@@ -193,12 +199,15 @@ class AnomalyView(Watching, pn.viewable.Viewer):
 
     def _choices(self) -> None:
         """The ways to choose a threshold that there are for this data."""
-        ways = [*BUDGETS] if self.judgement.budget(1.0) is not None else []
+        ways = [NONE, *BUDGETS] if self.judgement.has_normal else []
         if self.judgement.abnormal.any():
             ways.append(BEST)
-        kept = self.aim.value if self.aim.value in ways else (ways or [HAND])[0]
+        kept = self.aim.value
+        if kept not in ways and kept != HAND:
+            kept = (ways or [HAND])[0]  # a rate, where the normal video is long enough to know it
+            if NONE in ways and not self.judgement.budget(BUDGETS[USUAL]).extrapolated:
+                kept = USUAL
         self._own = True
-        kept = "1 per hour" if self.aim.value is None and "1 per hour" in ways else kept
         self.aim.param.update(options=[*ways, HAND], value=kept)
         self._own = False
 
@@ -208,6 +217,9 @@ class AnomalyView(Watching, pn.viewable.Viewer):
         if way == BEST:
             f1, threshold = j.best
             said = f"F1 {f1:.3f}: no threshold does better on what is judged here."
+        elif way == NONE:
+            threshold, hours = j.above_normal, j.budget(BUDGETS[USUAL]).hours
+            said = f"Just above the highest score in {60 * hours:.1f} minutes of {self._normal()}."
         elif way in BUDGETS:
             budget = j.budget(BUDGETS[way])
             threshold, said = budget.threshold, self._how(budget)
@@ -217,13 +229,7 @@ class AnomalyView(Watching, pn.viewable.Viewer):
         self._set(threshold)
 
     def _how(self, budget: Budget) -> str:
-        recordings, held = self.judgement.normal
-        names = ", ".join(escape(r.recording) for r in recordings[:3])
-        names += f" and {len(recordings) - 3} more" if len(recordings) > 3 else ""
-        what = f"normal recordings outside the reference ({names})"
-        if not held:
-            what = f"the reference itself, each moment compared with others of it ({names})"
-        text = f"From {60 * budget.hours:.1f} minutes of {what}"
+        text = f"From {60 * budget.hours:.1f} minutes of {self._normal()}"
         if budget.extrapolated:
             return (
                 f"{text}: too short to see alarms so rare, one in it stands for "
@@ -231,6 +237,15 @@ class AnomalyView(Watching, pn.viewable.Viewer):
                 "highest scores; longer normal video makes it better."
             )
         return f"{text}: at this threshold there are {budget.allowed} alarms in them."
+
+    def _normal(self) -> str:
+        """What thresholds come from."""
+        recordings, held = self.judgement.normal
+        names = ", ".join(escape(r.recording) for r in recordings[:3])
+        names += f" and {len(recordings) - 3} more" if len(recordings) > 3 else ""
+        if held:
+            return f"normal recordings outside the reference ({names})"
+        return f"the reference itself, each moment compared with others of it ({names})"
 
     def _set(self, threshold: float) -> None:
         """Put lines and slider at a threshold, and tell what it finds."""

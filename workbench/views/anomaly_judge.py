@@ -201,17 +201,28 @@ class Judgement:
         """A recording, None where it has no scores."""
         return next((r for r in self.recordings if r.recording == recording), None)
 
-    def budget(self, alarms_per_hour: float) -> anomaly.Budget | None:
-        """The threshold for so many false alarms per hour; None: there is no normal video."""
+    @cached_property
+    def has_normal(self) -> bool:
+        """Whether there are scores of normal video to take a threshold from."""
+        return any(np.isfinite(r.scores[~r.abnormal]).any() for r in self.normal[0])
+
+    def budget(self, alarms_per_hour: float) -> anomaly.Budget:
+        """The threshold for so many false alarms per hour; only where `has_normal`."""
         parts = [r for r in self.normal[0] if np.isfinite(r.scores).any()]
-        rows = sum(len(r.scores) for r in parts)
-        if not rows:
-            return None
-        seconds = sum(len(r.scores) * r.row_seconds for r in parts) / rows
+        seconds = sum(len(r.scores) * r.row_seconds for r in parts)
+        per_row = seconds / sum(len(r.scores) for r in parts)
         scores = [np.where(r.abnormal, np.nan, r.scores) for r in parts]
-        if not any(np.isfinite(s).any() for s in scores):
-            return None
-        return anomaly.threshold_for(scores, seconds, alarms_per_hour, joined_rows(seconds))
+        return anomaly.threshold_for(scores, per_row, alarms_per_hour, joined_rows(per_row))
+
+    @cached_property
+    def above_normal(self) -> float:
+        """The lowest threshold at which normal video has no alarm; only where `has_normal`."""
+        highest = max(
+            np.nanmax(r.scores[~r.abnormal])
+            for r in self.normal[0]
+            if np.isfinite(r.scores[~r.abnormal]).any()
+        )
+        return float(np.nextafter(highest, np.inf))
 
     def at(self, threshold: float) -> Found:
         """What a threshold finds."""

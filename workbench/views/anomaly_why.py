@@ -98,7 +98,7 @@ class Why(pn.viewable.Viewer):
             last = first + LONGEST * fps
         return max(0, round(first)), min(length - 1, round(last))
 
-    def nearest(self) -> tuple[str, int] | None:
+    def find(self) -> tuple[str, int] | None:
         """Recording of the normal clip, and how many frames later it is there; None: none."""
         track = self._track(self.alarm.recording, self.camera)
         first, last = self.clip
@@ -122,7 +122,7 @@ class Why(pn.viewable.Viewer):
     def _apart(self, camera: str, name: str, shift: int) -> tuple[np.ndarray, np.ndarray]:
         """Frames (T,) of the clip, and (T,) how far each is from `shift` frames later in another.
 
-        Distance of unit vectors; NaN where the other recording has no such moment.
+        Distance of unit vectors; NaN where the other recording shows nothing, or an anomaly.
         """
         mine, other = self._track(self.alarm.recording, camera), self._track(name, camera)
         first, last = self.clip
@@ -130,12 +130,15 @@ class Why(pn.viewable.Viewer):
         if other is None or not len(here):
             return mine.frames[here], np.full(len(here), np.nan)
         asked = mine.frames[here] + shift
-        at = np.searchsorted((other.frames[1:] + other.frames[:-1]) / 2, asked)  # the nearest ones
+        at = nearest(other.frames, asked)
         step = np.median(np.diff(other.frames)) if len(other.frames) > 1 else 1
         z = self.embeddings.z
         off = unit(z[mine.rows[here]]) - unit(z[other.rows[at]])
-        far = np.abs(other.frames[at] - asked) > step
-        return mine.frames[here], np.where(far, np.nan, np.sqrt((off**2).sum(1)))
+        gone = np.abs(other.frames[at] - asked) > step
+        judged = self._judgement.of(name)
+        if judged is not None and not judged.abnormal.all():
+            gone |= judged.abnormal[nearest(judged.frames, asked)]
+        return mine.frames[here], np.where(gone, np.nan, np.sqrt((off**2).sum(1)))
 
     def _track(self, recording: str, camera: str) -> Track | None:
         tracks = self._judgement.distances.tracks
@@ -146,7 +149,7 @@ class Why(pn.viewable.Viewer):
     def _show(self, play: bool = False) -> None:
         if self.alarm is None:
             return
-        self.normal = self.nearest()
+        self.normal = self.find()
         self.said.object = self._words()
         self._clips.visible = self.normal is not None
         if self.normal is None:
@@ -230,6 +233,11 @@ class Why(pn.viewable.Viewer):
     def __panel__(self) -> pn.viewable.Viewable:
         """What is known of the alarm above both clips, and their distance below."""
         return self._view
+
+
+def nearest(frames: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(N,) which of some ascending frames (T,) is nearest to each that is asked for (N,)."""
+    return np.searchsorted((frames[1:] + frames[:-1]) / 2, asked)
 
 
 def clock(seconds: float) -> str:
