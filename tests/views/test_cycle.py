@@ -36,6 +36,7 @@ def test_repetitions_are_counted_from_where_they_begin(found):
     assert counted.number[[0, 5, 14, 15, 57, 58, 65, 100, 101]].tolist() == [
         -1, 0, 0, 1, 4, -1, 5, 8, -1,
     ]  # fmt: skip
+    assert counted.whole.tolist() == [True] * 4 + [False] + [True] * 4
     assert counted.turned[5] == 0 and counted.turned[65] == 5
 
 

@@ -120,6 +120,15 @@ class Cycle:
         return np.concatenate(found)
 
     @cached_property
+    def whole(self) -> np.ndarray:
+        """(R,) bool: which repetitions last from their beginning to the next (within a tenth)."""
+        found = np.ones(len(self.spans), bool)
+        for _, done, n in self._counted:
+            each = (done[-1] - done[0]) / max(1, len(done) - 1)
+            found[round(done[0]) + n - 1] = abs(done[-1] - done[0] + each - n) <= 0.1
+        return found
+
+    @cached_property
     def _counted(self) -> list[tuple[int, np.ndarray, int]]:
         """First row, repetitions done at each row, and repetitions, of each unbroken stretch."""
         found, before = [], 0

@@ -12,6 +12,8 @@ from workbench.views.anomaly_plots import seconds
 from workbench.views.curves import COLOURS
 from workbench.views.plots import ANOMALY, CURSOR, GREY
 
+DENSE = 800
+"""Rows from which on dots are small."""
 SHADES = 32
 """Colours from usual to strange."""
 
@@ -21,7 +23,7 @@ class OverTime:
 
     def __init__(self) -> None:
         self.rows = ColumnDataSource(
-            {name: [] for name in ("frame", "curve", "phase", "number", "score", "color")}
+            {name: [] for name in ("frame", "curve", "phase", "number", "score", "color", "size")}
         )
         self.truth = ColumnDataSource({"frame": [], "phase": []})
         self.strange = ColumnDataSource({"left": [], "right": [], "label": []})
@@ -29,12 +31,12 @@ class OverTime:
         self.curve = self._figure("main direction", 170, x)
         self.curve.xaxis.axis_label = None
         self.phase = self._figure("phase", 190, x)
-        self.phase.y_range = Range1d(-0.03, 1.03)
+        self.curve.y_range, self.phase.y_range = Range1d(-1, 1), Range1d(-0.03, 1.03)
         self.curve.line("frame", "curve", source=self.rows, color=GREY, line_width=1)
         tips = [("frame", "@frame"), ("phase", "@phase{0.00}"), ("repetition", "@number"),
                 ("score", "@score{0.000}")]  # fmt: skip
         for plot, y in ((self.curve, "curve"), (self.phase, "phase")):
-            dots = plot.scatter("frame", y, source=self.rows, color="color", size=4)
+            dots = plot.scatter("frame", y, source=self.rows, color="color", size="size")
             plot.add_tools(HoverTool(renderers=[dots], tooltips=tips, limit=1))
         style = {"color": COLOURS[2], "line_width": 1.2}
         self.phase.line("frame", "phase", source=self.truth, **style)
@@ -66,8 +68,10 @@ class OverTime:
             "number": np.where(number < 0, "none", (number + 1).astype(str)),
             "score": known,
             "color": colored(known),
+            "size": np.full(len(frames), 4 if len(frames) < DENSE else 2.5),
         }
-        self.curve.x_range.update(start=int(frames[0]), end=max(1, int(frames[-1])))
+        _range(self.curve.x_range, int(frames[0]), max(int(frames[0]) + 1, int(frames[-1])))
+        _range(self.curve.y_range, *_around(curve))
         for plot in (self.curve, self.phase):
             seconds(plot, fps)
         red = ": red is far from normal" if scores is not None else ""
@@ -92,7 +96,7 @@ class OverCycle:
 
     def __init__(self) -> None:
         self.figure = _figure("phase", "", 220)
-        self.figure.x_range = Range1d(0, 1)
+        self.figure.x_range, self.figure.y_range = Range1d(0, 1), Range1d(-1, 1)
         self.band = ColumnDataSource({"phase": [], "low": [], "high": [], "mean": []})
         self.present = ColumnDataSource({"phase": [], "value": []})
         self.figure.varea(
@@ -101,12 +105,20 @@ class OverCycle:
         self.figure.line("phase", "mean", source=self.band, color=COLOURS[0], line_width=2)
         self.figure.line("phase", "value", source=self.present, color=CURSOR, line_width=2)
 
-    def show(self, centres: np.ndarray, mean: np.ndarray, spread: np.ndarray, what: str) -> None:
-        """Another band. centres, mean, spread: (B,); what: the value, in words."""
+    def show(
+        self,
+        centres: np.ndarray,
+        mean: np.ndarray,
+        spread: np.ndarray,
+        values: np.ndarray,
+        what: str,
+    ) -> None:
+        """Another band. centres, mean, spread: (B,); values: (T,) all of them; what: in words."""
         known = np.isfinite(mean)
         x = np.concatenate([centres[known] - 1, centres[known], centres[known] + 1])
         m, s = (np.tile(v[known], 3) for v in (mean, spread))  # the circle goes on at its ends
         self.band.data = {"phase": x, "low": m - s, "high": m + s, "mean": m}
+        _range(self.figure.y_range, *_around(np.concatenate([m - s, m + s, values])))
         self.figure.yaxis.axis_label = what
         self.figure.title.text = f"{what.capitalize()} over the cycle: orange is this repetition"
 
@@ -134,6 +146,17 @@ def ramps(frames: np.ndarray, phase: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """A phase over time for a line that does not run back where the phase wraps."""
     falls = np.flatnonzero(np.diff(phase) < -0.5) + 1
     return np.insert(frames.astype(float), falls, np.nan), np.insert(phase, falls, np.nan)
+
+
+def _around(values: np.ndarray) -> tuple[float, float]:
+    """A range with a little room around some values."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    room = 0.06 * (high - low) or 0.5
+    return low - room, high + room
+
+
+def _range(shown: Range1d, start: float, end: float) -> None:
+    shown.update(start=start, end=end, reset_start=start, reset_end=end)
 
 
 def _figure(x: str, y: str, height: int) -> figure:

@@ -37,5 +37,6 @@ class Playhead(JSComponent):
     def draw(self, plot: Plot) -> None:
         """Add the line to a plot, and have the plot tell of clicks."""
         style = {"dimension": "height", "line_color": CURSOR, "line_width": 2}
+        style["level"] = "overlay"  # moving it paints nothing else anew
         plot.add_layout(Span(location=self.frame, name=f"{self.channel}-line", **style))
         plot.js_on_event("tap", CustomJS(args={"channel": self.channel}, code=TELL))

@@ -1,7 +1,8 @@
 // The number of the present repetition, and a picture of every repetition at its phase. A frame of the
-// playing video reaches them here in the browser; Python is asked for the pictures of a phase once.
+// playing video reaches them here in the browser; Python is asked for the pictures of each phase once.
 const NEWER = 300       // ms for which what a player says itself counts more than what comes by Python
 const REST = 90         // ms between two changes of all pictures
+const PAUSE = 40        // ms between asking for phases that are not needed yet
 const LATE = 4000       // ms after which an answer is no longer waited for
 const FAR = 3           // times the usual distance that are the strangest colour
 
@@ -27,11 +28,20 @@ export function render({model, el}) {
 
   let cache = new Map(), asked = null, wanted = null, late = null, resting = null, shown = null
   const key = (bin, block) => `${model.version}/${block}/${bin}`
+  /** What to ask for: the phase at the playhead, then those that come after it. */
+  function missing() {
+    for (let i = 0; wanted && i < model.bins; i++) {
+      const bin = (wanted.bin + i) % model.bins, block = wanted.block
+      if (!cache.has(key(bin, block))) { return {bin, block, key: key(bin, block)} }
+    }
+    return null
+  }
   function ask() {
-    if (asked !== null || wanted === null || cache.has(wanted.key)) { return }
-    asked = wanted.key
+    const next = asked === null ? missing() : null
+    if (!next) { return }
+    asked = next.key
     late = setTimeout(() => { asked = null; ask() }, LATE)
-    model.send_msg({bin: wanted.bin, block: wanted.block, version: model.version})
+    model.send_msg({bin: next.bin, block: next.block, version: model.version})
   }
   function rest() {
     resting ??= setTimeout(() => { resting = null; put() }, REST)
@@ -55,7 +65,7 @@ export function render({model, el}) {
         --far:color-mix(in srgb, ${model.colors[1]} ${Math.round(100 * share)}%, #9aa0a6)`
       slot.picture.style.aspectRatio = String(model.aspect)
       const n = block * model.most + i + 1
-      slot.when.textContent = !there ? `${n}` : `${n} · ${(frame / model.fps).toFixed(1)} s` + (far >= 1.5 ? ` · ${far.toFixed(1)}×` : "")
+      slot.when.textContent = !there ? `${n}` : far >= 1.5 ? `${n} · ${far.toFixed(1)}×` : `${n} · ${(frame / model.fps).toFixed(1)} s`
       slot.title = there ? `Repetition ${n}, frame ${frame}: ${far.toFixed(1)} times the usual distance to the mean at this phase` : `Repetition ${n} has no such phase`
       slot.setAttribute("aria-label", slot.title)
     })
@@ -72,7 +82,7 @@ export function render({model, el}) {
     image.src = sheet.src
     cache.set(mine, sheet)
     image.decode().then(() => { if (wanted?.key === mine) { rest() } }, () => {})
-    ask()
+    cache.has(wanted?.key) ? setTimeout(ask, PAUSE) : ask()
   })
   function build() {
     const n = Math.min(model.most, model.seconds.length - block * model.most)
@@ -91,7 +101,7 @@ export function render({model, el}) {
     strip.replaceChildren(...slots)
     const all = model.seconds.length
     const some = all > model.most ? `, ${block * model.most + 1} to ${block * model.most + n} of ${all}` : ""
-    title.textContent = n > 0 ? `The same phase in every repetition${some}: a red border is far from the mean` : ""
+    title.textContent = n > 0 ? `The same phase in every repetition${some}: red and × are far from the mean` : ""
     strip.setAttribute("aria-label", title.textContent)
     shown = null
   }
@@ -139,8 +149,9 @@ export function render({model, el}) {
     const all = model.seconds.length, phase = model.series[1][row], far = model.series[4][row] / model.usual
     el.dataset.frame = String(k); el.dataset.number = String(number + 1)
     big.textContent = !all ? "No repetition" : number < 0 ? `Not repeating now (${all} in all)` : `Repetition ${number + 1} of ${all}`
+    const takes = model.seconds[number] == null ? "unfinished" : `takes ${model.seconds[number].toFixed(2)} s`
     when.textContent = isFinite(phase) && number >= 0
-      ? `phase ${phase.toFixed(2)} · takes ${model.seconds[number].toFixed(2)} s · ${far.toFixed(1)}× the usual distance to the mean`
+      ? `phase ${phase.toFixed(2)} · ${takes} · ${far.toFixed(1)}× the usual distance to the mean`
       : `frame ${k} · ${(k / model.fps).toFixed(2)} s`
     each.textContent = model.mean
     const here = number < 0 ? block ?? 0 : Math.floor(number / model.most)

@@ -38,7 +38,7 @@ class Repeats(JSComponent):
     frame = param.Integer(default=0, doc="Of the recording.")
     series = param.List(default=[], doc="(T,) arrays: frame, phase, number, and those of VALUES.")
     value = param.Integer(default=0, doc="Which of VALUES the plot over the cycle shows.")
-    seconds = param.List(default=[], doc="How long each repetition takes.")
+    seconds = param.List(default=[], doc="How long each repetition takes, None: unfinished.")
     usual = param.Number(default=1.0, doc="A usual distance to the mean at a phase.")
     mean = param.String(default="", doc="The mean period with its spread, in words.")
     fps = param.Number(default=30.0)
@@ -79,9 +79,9 @@ class Repeats(JSComponent):
                 np.asarray(x, np.float32)
                 for x in (cycle.frames, cycle.phase, cycle.number, *map(values.get, self.VALUES))
             ],
-            seconds=seconds.tolist(),
+            seconds=[s if w else None for s, w in zip(seconds.tolist(), cycle.whole, strict=True)],
             usual=usual or 1.0,
-            mean=spoken(seconds),
+            mean=spoken(seconds[cycle.whole]),
             fps=float(about.fps),
             bins=int(np.clip(round(cycle.period), 4, BINS)) if cycle.repeats else 4,
             aspect=width / height,
@@ -91,8 +91,8 @@ class Repeats(JSComponent):
 
     def draw(self, plot: Plot, present: ColumnDataSource) -> None:
         """Move a line in the plot over the cycle, and set the source of its present repetition."""
-        at = Span(dimension="height", line_color=CURSOR, line_width=2, name=f"{self.channel}-at")
-        plot.add_layout(at)
+        style = {"dimension": "height", "line_color": CURSOR, "line_width": 2, "level": "overlay"}
+        plot.add_layout(Span(name=f"{self.channel}-at", **style))
         present.name = f"{self.channel}-now"
         plot.js_on_event("tap", CustomJS(args={"channel": self.channel}, code=TELL))
 
