@@ -288,7 +288,7 @@ def watch(
     metric: Literal["euclidean", "cosine"] = "euclidean",
     smooth: float = 0.5,
     phase_aware: bool = False,
-    alarms_per_hour: float = 1.0,
+    alarms_per_hour: float | None = None,
     threshold: float | None = None,
     follow: bool = False,
     patience: float | None = None,
@@ -303,13 +303,14 @@ def watch(
     Args:
         video: A video, a folder of videos of a camera, the number of a camera, or a stream's URL.
         reference: Normal videos of the same process, or folders of them: a few cycles or more.
-        run: Name of a run whose encoder sees; default: plain pictures, a grid of colours.
+        run: Name of a run whose encoder sees; default: plain pictures, the edges in them.
         normal: Further normal videos, for the threshold alone; default: the reference itself.
         k: Which nearest normal moment counts: 1 the nearest, 3 the third nearest, ...
         metric: Distance of unit vectors, or 1 - cosine.
         smooth: Seconds over which scores are averaged.
         phase_aware: Compare only with normal moments at the same phase of the cycle.
-        alarms_per_hour: False alarms per hour of normal video that the threshold aims at.
+        alarms_per_hour: False alarms per hour that the threshold aims at; default: as few as the
+            normal video is long enough to tell (it is then its highest score).
         threshold: Score from which on there is an alarm; default: from --alarms-per-hour.
         follow: Wait for more at the end of a growing file, and for more files in a folder.
         patience: Seconds without anything new after which following ends; default: never.
@@ -551,7 +552,14 @@ def _start(method: str, data: str, recipes: dict, methods: dict) -> Experiment:
     from workbench.training.experiment import DataConfig, Experiment
 
     if method in recipes:
-        return recipes[method](data)
+        found = recipes[method](data)
+        clip, length = found.data.clip, found.train.steps or f"{found.train.epochs} epochs of"
+        print(
+            f"recipe {method}: {found.encoder.name} on {clip.length} frames of {clip.size} x "
+            f"{clip.size}, {length} steps of {found.train.batch} examples; every setting is an "
+            "option"
+        )
+        return found
     build = _one("method", method, methods, [*recipes, *methods])
     return Experiment(data=DataConfig(name=data), method=build(), sampler=SameVideo(n=build.views))
 

@@ -45,6 +45,7 @@ def test_equals_the_formula_with_its_gradient(embeddings, tau, masked):
     a, b = q.clone().requires_grad_(), q.clone().requires_grad_()
     fast, slow = info_nce(a, k, queue, tau, mask), slow_loop(b, k, queue, tau, mask)
     torch.testing.assert_close(fast, slow)
+    torch.testing.assert_close(info_nce(3 * a, k / 2, 5 * queue, tau, mask), fast)
     fast.backward(), slow.backward()
     torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
 

@@ -4,6 +4,7 @@ from urllib.error import URLError
 import pytest
 import torch
 from torch import nn
+from torchvision.models import ResNet50_Weights, resnet50
 
 from workbench.models import ENCODERS
 from workbench.models.parts import WeightsError, start_from
@@ -107,6 +108,28 @@ def test_weights_that_cannot_be_had_name_the_file_and_the_option(name, monkeypat
         ENCODERS[name](weights="default").build()
     assert str(tmp_path / "checkpoints") in str(error.value)
     assert "encoder.weights" in str(error.value)
+
+
+@pytest.mark.parametrize("entry", ["IMAGENET1K_V1", "IMAGENET1K_V2"])
+def test_an_entry_of_torchvision_is_taken_by_its_name(entry, monkeypatch, tmp_path):
+    file = ResNet50_Weights[entry].url.rsplit("/", 1)[-1]
+    state = resnet50(weights=None).state_dict()
+    state["conv1.weight"].fill_(0.5)
+    asked = []
+
+    def cached(url, *args, **kwargs):
+        asked.append(url.rsplit("/", 1)[-1])
+        return state
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", cached)
+    net = ENCODERS["resnet50"](weights=entry).build()
+    assert asked == [file]
+    assert (dict(net.named_parameters())["net.conv1.weight"] == 0.5).all()
+    with (
+        torch.device("meta"),
+        pytest.raises(WeightsError, match=r"'IMAGENET1K_V1', .*_V2'"),
+    ):
+        ENCODERS["resnet50"](weights="IMAGENET1K_V3").build()
 
 
 @pytest.mark.parametrize("name", ["x3d_xs", "slow_r50", "c3d"])

@@ -61,6 +61,11 @@ def single_camera(workspace):
     table[table["camera"] == "0"].to_parquet(path)
 
 
+def one_recording(workspace):
+    path = workspace / "data" / "boxes" / "videos.parquet"
+    pd.read_parquet(path).assign(recording="r0").to_parquet(path)
+
+
 def unlabelled(workspace):
     folder = workspace / "data" / "boxes"
     pd.read_parquet(folder / "videos.parquet").assign(label=None).to_parquet(
@@ -86,6 +91,20 @@ def untouched(workspace):
             untouched,
             {"data": {"name": "boxes", "clip": {"length": 8, "stride": 3, "size": 16}}},
             r"8 frames at stride 3 covers 22 frames and the longest video has 20\. Lower clip",
+        ),
+        (
+            one_recording,
+            {"method": {"name": "moco", "queue": 8}},
+            r"training videos are of one recording\. Set method\.mask_same_group to false",
+        ),
+        (
+            untouched,
+            {
+                "method": {"name": "byol"},
+                "train": {"batch": 65536},
+                "data": {"name": "boxes", "clip": {"length": 8, "stride": 1, "size": 512}},
+            },
+            r"65536 examples takes 3072\.0 GiB for its pictures alone \(2 views of 8 frames",
         ),
         (unlabelled, {"classify": {}}, r"two classes.*no labels\. Label the videos"),
         (untouched, {"classify": {"classes": ("left", "up")}}, r"names up.*background, left, r"),

@@ -21,9 +21,8 @@ NO_COINCIDENCE = 64
 def no_negatives(found: str) -> ValueError:
     """What to raise where a method has nothing to push away from; `found` says why."""
     return ValueError(
-        f"there is nothing to push away from: {found}, as where a data set has one recording. Set "
-        "method.mask_same_group to false, so that other moments of the recording are negatives, "
-        "or add recordings."
+        f"there is nothing to push away from: {found}. Set method.mask_same_group to false, so "
+        "that other moments of a recording are negatives, or add recordings."
     )
 
 

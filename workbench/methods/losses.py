@@ -16,9 +16,10 @@ def info_nce(
 ) -> Tensor:
     """InfoNCE of queries against one positive each and a queue of negatives (MoCo, eq. 1).
 
-    q, k: (B, d), normalised here; queue: (K, d) unit vectors; mask: (B, K), True where the queue
-    entry counts as a negative of the query (all, if not given). Returns the mean over B.
+    q, k: (B, d) and queue: (K, d), all normalised here; mask: (B, K), True where the queue entry
+    counts as a negative of the query (all, if not given). Returns the mean over B.
     """
+    queue = F.normalize(queue.float(), dim=1)
     return positive_first(info_nce_logits(q, k, queue, temperature, mask))
 
 
@@ -27,7 +28,8 @@ def info_nce_logits(
 ) -> Tensor:
     """Cosine similarities over the temperature, (B, 1 + K): the positive first, then the queue.
 
-    Arguments as in `info_nce`. Entries that are not negatives are -inf. In float32 whatever the
+    Arguments as in `info_nce`, but the queue counts as it is: VideoMoCo's has shorter vectors that
+    are old. Entries that are not negatives are -inf. In float32 whatever the
     precision around: bf16 would round a logit by up to 0.03 at temperature 0.07.
     """
     with torch.autocast(q.device.type, enabled=False):

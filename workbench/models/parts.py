@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,16 +67,20 @@ def channels_last(module: nn.Module) -> nn.Module:
 
 
 def load_weights(net: nn.Module, weights: str, default: WeightsEnum | None, unused: str) -> None:
-    """Fill a network from `weights`: "none", "default" or the path of a local file.
+    """Fill a network from `weights`: "none", "default", the name of an entry, or a local file.
 
-    default: torchvision's own entry, looked up in its cache, then downloaded; None where
-    torchvision has none. unused: prefix of the classifier's keys, which are dropped. A file with
-    torchvision's names loads exactly, another one by matching (foreign.py), and what matched is
-    logged. Raises `WeightsError`.
+    default: torchvision's own entry, of which the others are known by name (IMAGENET1K_V1); looked
+    up in its cache, then downloaded; None where torchvision has none. unused: prefix of the
+    classifier's keys, which are dropped. A file with torchvision's names loads exactly, another
+    one by matching (foreign.py), and what matched is logged. Raises `WeightsError`.
     """
     if weights == "none":
         return
-    state = _from_torchvision(default, net) if weights == "default" else _from_file(Path(weights))
+    entries = {} if default is None else {e.name: e for e in type(default)}
+    if weights == "default" or weights in entries:
+        state = _from_torchvision(entries.get(weights, default), net)
+    else:
+        state = _from_file(Path(weights), entries)
     wanted = {k: v for k, v in state.items() if not (unused and k.startswith(unused))}
     if _same(wanted, net.state_dict()):
         net.load_state_dict(wanted)
@@ -119,11 +123,12 @@ def _from_torchvision(entry: WeightsEnum | None, net: nn.Module) -> dict[str, Te
         ) from error
 
 
-def _from_file(path: Path) -> dict[str, Tensor]:
+def _from_file(path: Path, entries: Iterable[str]) -> dict[str, Tensor]:
     if not path.is_file():
+        names = "".join(f"'{name}', " for name in ("none", "default", *entries))
         raise WeightsError(
-            f"encoder.weights={str(path)!r} is no file. Give 'none', 'default', or the path of a "
-            ".pth, .pyth or .safetensors file."
+            f"encoder.weights={str(path)!r} is no file. Give {names}or the path of a .pth, .pyth "
+            "or .safetensors file."
         )
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError

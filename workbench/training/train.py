@@ -16,6 +16,7 @@ from workbench.config import ConfigError
 from workbench.data.manifest import DataSet
 from workbench.data.video import VideoSource
 from workbench.training.atomic import replacing
+from workbench.training.checks import check
 from workbench.training.evaluate import ADVICE, Examination, collapse
 from workbench.training.experiment import Experiment
 from workbench.training.jobs import BusyError, Job, Progress, alone, python
@@ -46,6 +47,7 @@ def train(
         source, judged = _sources(run, experiment, judged)
     experiment = experiment.knowing(class_names(source))
     _check(run, experiment)
+    check(experiment, source)
     trainer = Trainer(
         experiment.build(_workspace(run)),
         experiment.sampler,
@@ -75,7 +77,7 @@ def launch(experiment: Experiment, folder: str | Path) -> Run:
     source, _ = _sources(run, experiment)
     experiment = experiment.knowing(class_names(source))
     _check(run, experiment)
-    experiment.sampler.usable(source)
+    check(experiment, source)
     with alone(run.folder):
         _claim(run, experiment)
     Job(run.folder).start(python("workbench.training.worker", "train", run.folder.absolute()))

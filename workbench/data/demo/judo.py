@@ -155,26 +155,17 @@ def splits(labels: list[str], seed: int = 0) -> list[str]:
     All cameras of a recording are in one split [our reconstruction], or the same moment seen from
     elsewhere would be both learned and asked.
 
-    Where a class has too few for that, val and test (never below two recordings) take turns to
-    take one from the class that has most left in train, so that train keeps every class: of 12
-    recordings 8 are train, 2 val and 2 test.
+    A class of few recordings leaves one for the test, so that every class is asked for: of 12
+    recordings 7 are train, 5 test and none val.
     """
     rng = np.random.default_rng([seed, 2**20 + 1])
-    count = len(labels)
-    few = min(2, count // 5)
-    want = {"val": max(round(0.2 * count), few), "test": max(round(0.1 * count), few)}
-    left = {c: [int(i) for i in rng.permutation([i for i, x in enumerate(labels) if x == c])]
-            for c in THROWS}  # fmt: skip
-    share = {c: len(rows) for c, rows in left.items()}
-    out = ["train"] * count
-    for split, fraction in (("val", 0.2), ("test", 0.1)):
-        for c in THROWS:
-            for _ in range(int(fraction * share[c] + 1e-9)):
-                out[left[c].pop()] = split
-    while any(out.count(s) < want[s] for s in want):
-        split = max(want, key=lambda s: want[s] - out.count(s))
-        richest = max(left, key=lambda c: (len(left[c]) - share[c] * 0.7, rng.random()))
-        out[left[richest].pop()] = split
+    out = ["train"] * len(labels)
+    for c in THROWS:
+        left = rng.permutation([i for i, label in enumerate(labels) if label == c])
+        test = max(int(0.1 * len(left) + 1e-9), int(len(left) > 1))
+        val = int(0.2 * len(left) + 1e-9)
+        for k, i in enumerate(left[: test + val]):
+            out[i] = "test" if k < test else "val"
     return out
 
 
