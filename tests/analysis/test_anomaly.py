@@ -169,6 +169,15 @@ def test_knn_f1_is_that_of_scikit_learn(rng, k):
     assert as_bool[0] <= 1 and as_bool[1] > 0
 
 
+def test_knn_f1_lets_vote_whom_a_rule_allows():
+    z, kinds = np.eye(3), ["jam", "jam", None]
+    assert anomaly.knn_f1(z, z, kinds, kinds, 1) == (1, 1)
+    strangers = anomaly.knn_f1(z, z, kinds, kinds, 2, lambda i, j: i != j)
+    alone = anomaly.knn_f1(z, z, kinds, kinds, 2, lambda i, j: (i < 2) & (j < 2))
+    assert strangers[1] < 1 and alone == (1, 1)
+    assert np.isnan(anomaly.knn_f1(z, z, kinds, kinds, 1, lambda i, j: i > 9)).all()
+
+
 def test_what_counts_as_normal():
     labels = [None, float("nan"), "background", "normal", "jam", False, True]
     assert anomaly.is_abnormal(labels).tolist() == [False] * 4 + [True, False, True]

@@ -216,13 +216,19 @@ def f1_at(scores: np.ndarray, abnormal: np.ndarray, threshold: float) -> Rates:
 
 
 def knn_f1(
-    z: np.ndarray, bank: np.ndarray, bank_labels: Sequence, labels: Sequence, k: int
+    z: np.ndarray,
+    bank: np.ndarray,
+    bank_labels: Sequence,
+    labels: Sequence,
+    k: int,
+    allowed: Rule | None = None,
 ) -> tuple[float, float]:
     """Macro F1 of a vote of the k nearest labelled rows, and F1 of abnormal against normal.
 
     z: (N, D) with labels (N,); bank: (M, D) with bank_labels (M,): kinds of anomaly, None and
     `NORMAL` being one kind, or bool. A tied vote goes to the kind whose row is nearer. Macro: the
     mean over the kinds that are true or voted for [our reconstruction: the paper names no k].
+    allowed: which rows of the bank may vote on which; a row on which none may is not judged.
     """
     _check(bank, k)
     kinds = [
@@ -231,8 +237,12 @@ def knn_f1(
     ]
     codes, names = pd.factorize(np.concatenate(kinds))
     voting, truth = codes[: len(bank)], codes[len(bank) :]
-    votes = voting[knn(z, bank, k)[1]]  # (N, k), nearest first
-    counts = (votes[:, :, None] == votes[:, None, :]).sum(2)
+    near = knn(z, bank, k, allowed)[1]  # (N, k), nearest first, -1 none
+    near, truth = near[near[:, 0] >= 0], truth[near[:, 0] >= 0]
+    if not len(near):
+        return float("nan"), float("nan")
+    votes = np.where(near < 0, -1, voting[near])
+    counts = ((votes[:, :, None] == votes[:, None, :]) & (votes >= 0)[:, :, None]).sum(1)
     said = votes[np.arange(len(votes)), counts.argmax(1)]
     present = np.union1d(truth, said)
     macro = np.mean([_f1(truth == c, said == c) for c in present])
