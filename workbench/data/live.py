@@ -60,7 +60,10 @@ def watch(
     elif follow:
         yield Watched(path.name, None, _growing(path, side, patience))
     else:
-        yield _file(path, side)
+        try:
+            yield _file(path, side)
+        except BadVideo as error:
+            raise BadVideo(f"{place}: {error.found}", error.advice) from None
 
 
 def _file(path: Path, side: int) -> Watched:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from workbench.config import ConfigError
 from workbench.data.video import Clip, ClipShape, VideoSource
 from workbench.training.run import RunError
 
@@ -100,7 +101,10 @@ class Detector:
         """The detector of a run; by default a chunk is as long as the clips it was trained on."""
         shape = run.config.data.clip
         if chunk is not None:
-            shape = ClipShape.parse({**shape.model_dump(), "length": chunk})
+            try:
+                shape = ClipShape.parse({**shape.model_dump(), "length": chunk})
+            except ConfigError as error:
+                raise ValueError(f"--chunk {chunk}: {error}") from None
         return cls(classifier(run), shape, overlap)
 
     @property

@@ -89,7 +89,12 @@ def evaluate_detection(
     source = dataset.source(detector.shape)
     chosen = _chosen(dataset, split)
     videos = [i for i in chosen if source.videos[i].n_frames >= detector.span]
-    detector.starts(max(source.videos[i].n_frames for i in chosen))  # says so where none is usable
+    longest = source.videos[max(chosen, key=lambda i: source.videos[i].n_frames)]
+    try:
+        detector.starts(longest.n_frames)
+    except ValueError as error:
+        where = f"{longest.recording}, camera {longest.camera}, the longest of split {split!r}"
+        raise ValueError(f"{where}: {error}") from None
     about = {
         "data": dataset.name,
         "fingerprint": dataset.fingerprint,

@@ -45,8 +45,13 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...]) -> hv.Overlay:
         title="Click a cell to see its chunks",
         default_tools=["save"],
         toolbar="right",
-        hooks=[tidy],
+        hooks=[tidy, _roomy],
     )
+
+
+def _roomy(plot, element) -> None:
+    """A hook: the slanted label of the first column is not cut at the left."""
+    plot.state.min_border_left = 90
 
 
 def _numbers(cells: list[tuple[int, int, int]], color: str) -> hv.Labels:
