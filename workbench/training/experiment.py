@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from inspect import signature
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from workbench.config import Config
 from workbench.data.augment import AugmentConfig
-from workbench.data.video import ClipShape
+from workbench.data.video import ClipShape, VideoSource
 from workbench.methods import Method, MethodConfig
 from workbench.methods.moco import MoCoConfig
 from workbench.models import EncoderConfig
@@ -22,6 +23,7 @@ from workbench.sampling import SameVideo, SamplerConfig
 from workbench.training.devices import DeviceName, PrecisionName
 
 if TYPE_CHECKING:
+    from workbench.data.manifest import DataSet
     from workbench.workspace import Workspace
 
 
@@ -32,8 +34,20 @@ class DataConfig(Config):
     """Name of the data set in the workspace."""
     splits: tuple[str, ...] | None = None
     """Splits to train on, such as train; none given: all videos."""
+    share: float = Field(1.0, gt=0, le=1)
+    """Share of every video, from its beginning, to train on (CycleCL's table D)."""
     clip: ClipShape = ClipShape()
     """What the encoder eats."""
+
+    def source(self, dataset: DataSet) -> VideoSource:
+        """The clips to train on."""
+        source = dataset.source(self.clip, self.splits)
+        if self.share == 1:
+            return source
+        videos = [
+            replace(v, n_frames=max(1, round(self.share * v.n_frames))) for v in source.videos
+        ]
+        return VideoSource(videos, source.shape, source.frames)
 
 
 class TrainConfig(Config):

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.data.manifest import DataSet
+from workbench.models.foreign import WeightsError
 from workbench.training.atomic import replacing
 from workbench.training.experiment import Experiment
 from workbench.training.run import Run
@@ -46,7 +47,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Cell:
-    """What one line of the table is made of, at one seed: `stages` in order, the last is scored."""
+    """What one line of the table is made of, at one seed: `stages` in order, the last is scored.
+
+    Without stages nothing is trained: it is scored as it is.
+    """
 
     row: str
     column: str
@@ -67,7 +71,8 @@ class Finding:
 class Study:
     """A grid of runs on a data set, what scores a cell, and the claims it is to test.
 
-    scores: the columns of the table, each with its heading; higher: those where more is better.
+    scores: the columns of the table, each with its heading; higher: those where more is better;
+    grouped: the heading over the cells' `column`; lower: the scores where less is better.
     """
 
     name: str
@@ -79,6 +84,8 @@ class Study:
     higher: tuple[str, ...]
     score: Callable[[Cell, Workspace], Scores]
     findings: Callable[[pd.DataFrame], list[Finding]]
+    grouped: str = "positives"
+    lower: tuple[str, ...] = ()
 
     def folder(self, workspace: Workspace) -> Path:
         """Where the table and the report go."""
@@ -98,7 +105,8 @@ class Progress:
 def conduct(study: Study, workspace: Workspace) -> Iterator[Progress]:
     """Train and score what is missing, and write `scores.csv`; to stop, stop pulling.
 
-    A run that diverges is a result: its cell has no scores and says so in column `failed`.
+    A run that diverges is a result, and so are pretrained weights that cannot be had: the cell has
+    no scores and says why in column `failed`.
     """
     stages = {stage.name: stage for cell in study.cells for stage in cell.stages}
     finished = {name for name, stage in stages.items() if _finished(workspace, stage)}
@@ -109,7 +117,7 @@ def conduct(study: Study, workspace: Workspace) -> Iterator[Progress]:
     lines = []
     for number, cell in enumerate(study.cells, 1):
         what = f"{number}/{len(study.cells)} {cell.row}, {cell.column}, seed {cell.seed}"
-        failed = ""
+        failed, found = "", {}
         for stage in cell.stages:
             if stage.name in finished or failed:
                 continue
@@ -121,11 +129,16 @@ def conduct(study: Study, workspace: Workspace) -> Iterator[Progress]:
                     message = f"{what}: {stage.name}, loss {report.loss:.3f}"
                     yield Progress(done, total, message, pace * (total - done))
                 finished.add(stage.name)
-            except DivergenceError as error:
+            except (DivergenceError, WeightsError) as error:
                 failed = str(error).partition("\n")[0]
             done = before + stage.steps
+        if not failed:
+            try:
+                found = study.score(cell, workspace)
+            except WeightsError as error:
+                failed = str(error).partition("\n")[0]
         about = {"row": cell.row, "column": cell.column, "seed": cell.seed, "failed": failed}
-        lines.append(about | ({} if failed else study.score(cell, workspace)))
+        lines.append(about | found)
         _write(pd.DataFrame(lines), study.folder(workspace) / "scores.csv")
     yield Progress(total, total, "done", 0.0)
 
@@ -155,7 +168,7 @@ def told(study: Study, scores: pd.DataFrame) -> str:
     """The table and the findings in Markdown, which a terminal shows well enough."""
     found = table(scores, list(study.scores))
     lines = [
-        ["", "positives", *study.scores.values(), "seeds"],
+        ["", study.grouped, *study.scores.values(), "seeds"],
         ["---", "---", *["---:" for _ in study.scores], "---:"],
     ]
     for (row, column), values in found.iterrows():
@@ -189,7 +202,7 @@ def _check(study: Study, workspace: Workspace) -> None:
     """`ValueError` before anything is trained, where the data set does not allow the study."""
     dataset = DataSet(workspace.data_folder(study.data))
     for experiment in (stage.experiment for cell in study.cells for stage in cell.stages):
-        experiment.sampler.usable(dataset.source(experiment.data.clip, experiment.data.splits))
+        experiment.sampler.usable(experiment.data.source(dataset))
     if study.split not in ("all", *dataset.table["split"].dropna()):
         raise ValueError(
             f"study {study.name} judges by the split {study.split!r}, which data set "

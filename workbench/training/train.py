@@ -93,8 +93,8 @@ def _sources(
 ) -> tuple[VideoSource, VideoSource]:
     """What to train on and what to judge by, of the data set that the experiment names."""
     dataset = DataSet(_workspace(run).data_folder(experiment.data.name))
-    clip = experiment.data.clip
-    return dataset.source(clip, experiment.data.splits), judged or dataset.source(clip)
+    data = experiment.data
+    return data.source(dataset), judged or dataset.source(data.clip)
 
 
 def _train(

@@ -16,7 +16,15 @@ from workbench.data.manifest import DataSet
 from workbench.training.atomic import replacing
 from workbench.training.evaluate_detection import evaluate_detection
 from workbench.training.run import Run
-from workbench.training.study import Cell, Finding, Study, load_scores, mean_and_deviation, table
+from workbench.training.study import (
+    Cell,
+    Finding,
+    Stage,
+    Study,
+    load_scores,
+    mean_and_deviation,
+    table,
+)
 from workbench.views.page import page
 from workbench.workspace import Workspace
 
@@ -47,9 +55,11 @@ def write_report(study: Study, workspace: Workspace) -> Path:
         Div(text=f"{STYLE}<h2>Findings</h2>" + _findings_html(study.findings(scores))),
         Div(text="<h2>Along training</h2>"),
         _curves(cells, workspace),
-        Div(text="<h2>Confusion in the test recordings</h2><p>Rows: the truth. Seeds added.</p>"),
-        _confusions(cells, workspace, dataset, study.split),
     ]
+    classified = [c for c in cells if _ends(c) == "classify"]
+    if classified or any(_ends(c) == "classify" for c in study.cells):
+        words = "<h2>Confusion in the test recordings</h2><p>Rows: the truth. Seeds added.</p>"
+        parts += [Div(text=words), _confusions(classified, workspace, dataset, study.split)]
     path = study.folder(workspace) / "report.html"
     with replacing(path) as temporary:
         temporary.write_text(page(column(*parts), study.title))
@@ -65,12 +75,15 @@ def table_html(study: Study, scores: pd.DataFrame) -> str:
         cells = [f"<td class='name'>{escape(t)}</td>" for t in (row, where)]
         for name in study.scores:
             mean, std = values[(name, "mean")], values[(name, "std")]
-            best = name in study.higher and mean == found[(name, "mean")].max()
+            means = found[(name, "mean")]
+            best = (name in study.higher and mean == means.max()) or (
+                name in study.lower and mean == means.min()
+            )
             cells.append(f"<td{' class=best' * bool(best)}>{mean_and_deviation(mean, std)}</td>")
         lines.append(f"<tr>{''.join(cells)}<td>{int(values[('seeds', '')])}</td></tr>")
     return (
-        f"<table class='study'><tr><th></th><th>positives</th>{head}<th>seeds</th></tr>"
-        f"{''.join(lines)}</table>"
+        f"<table class='study'><tr><th></th><th>{escape(study.grouped)}</th>{head}"
+        f"<th>seeds</th></tr>{''.join(lines)}</table>"
     )
 
 
@@ -92,26 +105,39 @@ def _findings_html(findings: list[Finding]) -> str:
     return f"<dl class='findings'>{''.join(lines)}</dl>"
 
 
-CURVES = (  # which stage from the end, what is logged, title
-    (-2, "loss", "Loss of pre-training: compare it within one method only"),
-    (-2, "knn", "kNN accuracy of held-out windows, from the random network on"),
-    (-1, "held_out_accuracy", "Accuracy of the classifier on recordings it does not train on"),
+CURVES = (  # whether of the classifier, what is logged, title
+    (False, "loss", "Loss of pre-training: compare it within one method only"),
+    (False, "knn", "kNN accuracy of held-out windows, from the random network on"),
+    (False, "positives_changed", "Share of the mined positives that are new"),
+    (True, "held_out_accuracy", "Accuracy of the classifier on recordings it does not train on"),
 )
+
+
+def _ends(cell: Cell) -> str:
+    """The method of the last stage, "" where nothing is trained."""
+    return cell.stages[-1].experiment.method.name if cell.stages else ""
+
+
+def _stage(cell: Cell, classifier: bool) -> Stage | None:
+    """The classifier that is trained last, or else the last stage that is none."""
+    kinds = [s for s in cell.stages if (s.experiment.method.name == "classify") == classifier]
+    return kinds[-1] if kinds else None
 
 
 def _curves(cells: list[Cell], workspace: Workspace) -> LayoutDOM:
     """Every line of the table at its first seed; a click on a name in the legend hides it."""
     firsts = {f"{cell.row}, {cell.column}": cell for cell in reversed(cells)}
     plots = []
-    for stage, key, title in CURVES:
+    for classifier, key, title in CURVES:
         plot = figure(
             width=980, height=460, title=title, x_axis_label="step", tools="pan,reset,save"
         )
         lines = []
         for k, (label, cell) in enumerate(reversed(firsts.items())):
-            if len(cell.stages) < -stage:
+            stage = _stage(cell, classifier)
+            if stage is None:
                 continue
-            curve = _curve(Run(workspace.runs / cell.stages[stage].name).metrics(), key)
+            curve = _curve(Run(workspace.runs / stage.name).metrics(), key)
             data = ColumnDataSource({"x": curve.index, "y": curve, "run": [label] * len(curve)})
             style = {"color": Category20_20[k % 20], "line_width": 2}
             style["line_dash"] = "solid" if k < 20 else "dashed"
@@ -144,8 +170,6 @@ def _confusions(cells: list[Cell], workspace: Workspace, dataset: DataSet, split
     classes: tuple[str, ...] = ()
     for cell in cells:
         run = Run(workspace.runs / cell.stages[-1].name)
-        if run.config.method.name != "classify":
-            continue
         found = evaluate_detection(run, dataset, split)  # kept from when the cell was scored
         classes = found.classes
         before = counts.get((cell.row, cell.column), 0)
