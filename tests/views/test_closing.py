@@ -44,7 +44,7 @@ def test_views_of_another_data_set_let_go_of_the_state(place):
     for k in range(10):
         data, run = (("few", "brief"), ("swings", "steady"))[k % 2]
         store.open(data, run)
-        for page in ("Clips", "Map", "Similarity", "Anomalies", "Detection", "Health"):
+        for page in ("Clips", "Map", "Similarity", "Phase", "Anomalies", "Detection", "Health"):
             shell.page = page
         shell._built["Map"].color = "camera"
         last = len(store.embeddings) - 1

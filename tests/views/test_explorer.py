@@ -63,6 +63,8 @@ def test_pages_are_built_when_they_are_looked_at(explorer, swings):
         "Clips",
         "Map",
         "Similarity",
+        "Phase",
+        "Anomalies",
         "Detection",
         "Health",
         "Train",

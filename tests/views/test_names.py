@@ -10,6 +10,7 @@ from workbench.views.gate import with_embeddings
 from workbench.views.inspector import Inspector
 from workbench.views.map import EmbeddingMap
 from workbench.views.monitor import TrainPage
+from workbench.views.phase import PhaseView
 from workbench.views.pickers import Pickers
 from workbench.views.runs import RunsPage
 from workbench.views.schema import Leaf
@@ -44,9 +45,11 @@ def test_recordings_and_tags_are_text(store):
     dots.embeddings.index["label"] = EVIL
     store.selection.choose((3,), "gallery")
     assert "&lt;img" in dots.note.object
-    assert not injected(inspector, similar, dots, Pickers(store))
+    phases = PhaseView(store.embeddings, store.dataset, store.cursor)
+    assert not injected(inspector, similar, phases, dots, Pickers(store))
     store.cursor.move(0, "", f"{EVIL}99")
-    assert "&lt;img" in similar.note.object and not injected(similar)
+    for view in (similar, phases):
+        assert "&lt;img" in view.note.object and not injected(view)
 
 
 def test_recordings_of_alarms_are_text(store):

@@ -222,7 +222,7 @@ class PhaseView(Watching, pn.viewable.Viewer):
         cycle = self.seen.cycle
         values = {"curve": cycle.curve, "distance": self.seen.distance}[self.shown]
         band = by_phase(values, cycle.phase, _bins(cycle))
-        self.cycle.show(*band, values, WORDS[self.shown])
+        self.cycle.show(*band, values[np.isfinite(cycle.phase)], WORDS[self.shown])
         self.repeats.value = Repeats.VALUES.index(self.shown)
 
     def _empty(self, text: str, severity: str = "info") -> None:

@@ -38,7 +38,7 @@ class OverTime:
         for plot, y in ((self.curve, "curve"), (self.phase, "phase")):
             dots = plot.scatter("frame", y, source=self.rows, color="color", size="size")
             plot.add_tools(HoverTool(renderers=[dots], tooltips=tips, limit=1))
-        style = {"color": COLOURS[2], "line_width": 1.2}
+        style = {"color": COLOURS[2], "line_width": 1, "line_alpha": 0.7}
         self.phase.line("frame", "phase", source=self.truth, **style)
 
     def _figure(self, y: str, height: int, x: Range1d) -> figure:
@@ -113,7 +113,7 @@ class OverCycle:
         values: np.ndarray,
         what: str,
     ) -> None:
-        """Another band. centres, mean, spread: (B,); values: (T,) all of them; what: in words."""
+        """Another band. centres, mean, spread: (B,); values: (T,) those of all; what: in words."""
         known = np.isfinite(mean)
         x = np.concatenate([centres[known] - 1, centres[known], centres[known] + 1])
         m, s = (np.tile(v[known], 3) for v in (mean, spread))  # the circle goes on at its ends
