@@ -24,6 +24,8 @@ JOIN = 1.0
 """Seconds: alarms closer than this are one."""
 CLOSE = 1.0
 """Seconds: moments of a reference this near are the same moment, where it does not repeat."""
+FOLDS = 8
+"""Groups of stretches of a reference that are judged by the others."""
 FURTHEST = 100
 """How much rarer than one alarm in the normal video the alarms may be that a threshold aims at."""
 SAME_RATE = 0.02
@@ -47,8 +49,8 @@ class VigilConfig(Config):
     """Compare only with normal moments at the same phase of the cycle."""
     width: float = Field(0.1, gt=0, le=0.5)
     """How far the phase of a normal moment may be off, in cycles."""
-    alarms_per_hour: float = Field(1.0, gt=0)
-    """False alarms per hour of normal video that the threshold aims at."""
+    alarms_per_hour: float | None = Field(None, gt=0)
+    """False alarms per hour that the threshold aims at; default: as few as can be told."""
     threshold: float | None = None
     """Score from which on there is an alarm; default: from the budget of false alarms."""
 
@@ -87,6 +89,10 @@ class Reference:
     """Height and width of its pictures, as they are looked at."""
     dim: int
     """Numbers in a row as a sight gives it."""
+    raw: np.ndarray
+    """(M, dim) the rows as a sight gives them."""
+    fit: Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]
+    """Such rows of a reference -> what tells rows beside them."""
     express: Callable[[np.ndarray], np.ndarray]
     """Rows as a sight gives them -> rows to compare."""
     mean: np.ndarray
@@ -172,6 +178,8 @@ def read_reference(
         span=sight.span,
         shape=shape,
         dim=raw.shape[1],
+        raw=raw,
+        fit=sight.fit,
         express=express,
         mean=mean,
         components=components,
@@ -234,26 +242,31 @@ def choose_threshold(
             f"none: the {reference.length:.1f} s of the reference are too short to judge "
             "themselves. There are scores but no alarms; give --normal VIDEO or --threshold",
         )
-    repeats = normal or not math.isnan(reference.period)
-    rarest = 3600 / (rows * step) / (FURTHEST if repeats else 1)
-    budget = max(config.alarms_per_hour, rarest)
+    resolution = 3600 / (rows * step)
+    repeats = bool(normal) or not math.isnan(reference.period)
+    asked = config.alarms_per_hour or resolution
+    budget = max(asked, resolution / (FURTHEST if repeats else 1))
     found = anomaly.threshold_for(scores, step, budget, joined_rows(step))
     if normal:
         source = f"held-out normal video ({', '.join(normal)})"
     elif repeats:
-        source = "the reference itself, each moment compared with other repetitions"
+        source = "the reference itself, each stretch judged by other repetitions"
     else:
-        source = f"the reference itself, each moment compared with those over {CLOSE:g} s away"
+        source = f"the reference itself, each stretch judged by what is over {CLOSE:g} s away"
     how = (
-        f"for {budget:.3g} false alarm{'s' * (budget != 1)} per hour, from "
+        f"for about {budget:.3g} false alarm{'s' * (budget != 1)} per hour, from "
         f"{60 * found.hours:.1f} min of {source}"
     )
     if not repeats:
         how += ". Nothing repeats there, so that what came once looks strange in it"
-    if budget > config.alarms_per_hour:
+    if budget > asked:
         how += (
-            f". This is too short to aim at {config.alarms_per_hour:g} per hour; longer normal "
-            "video, as --normal, makes rarer ones possible"
+            f". It is too short to aim at {asked:g} per hour; give longer normal video, as --normal"
+        )
+    elif config.alarms_per_hour is None:
+        how += (
+            ": its highest score. It is too short to tell rarer ones; give longer normal video, as "
+            "--normal, or a lower --alarms-per-hour for a guess beyond what was seen"
         )
     elif found.extrapolated:
         how += (
@@ -295,18 +308,38 @@ def at_rate(video: Watched, rate: float) -> tuple[Iterator[Tick], str]:
 
 
 def _own_scores(reference: Reference, config: VigilConfig) -> list[np.ndarray]:
-    """The averaged scores of each video of a reference, by what is not near in time."""
+    """The averaged scores of each video of a reference, judged by the rest of it.
+
+    Stretches of it are left out in turn, `FOLDS` groups of them, with what is near them in time:
+    what is usual is learned, and compared with, without them, as for a new video.
+    """
     step = reference.row_seconds * reference.every
     same = CLOSE if math.isnan(reference.period) else reference.period * reference.row_seconds / 2
-    gap = max(same, (reference.span - 1) / reference.rate) / step
-    row = np.concatenate([np.arange(n) for n in np.bincount(reference.video) if n])
-    k = min(config.k, max(1, len(row) - 1))
-    scores, _ = anomaly.left_out_scores(
-        reference.z, reference.video, row, gap, k, config.metric, reference.phase, config.width
-    )
-    numbers = np.unique(reference.video)
+    gap = max(1, math.ceil(max(same, (reference.span - 1) / reference.rate) / step))
+    video, phase = reference.video, reference.phase
+    row = np.concatenate([np.arange(n) for n in np.bincount(video)])
+    fold = row // (2 * gap) % FOLDS
+    scores = np.full(len(row), np.nan)
+    for f in range(FOLDS):
+        judged = fold == f
+        near = judged.copy()
+        for lag in range(1, gap + 1):
+            together = video[lag:] == video[:-lag]
+            near[lag:] |= judged[:-lag] & together
+            near[:-lag] |= judged[lag:] & together
+        bank = ~near
+        if not judged.any() or bank.sum() < max(2, config.k):
+            continue
+        express = reference.fit(reference.raw[bank])
+        z, normal = express(reference.raw[judged]), express(reference.raw[bank])
+        if phase is None:
+            scores[judged] = anomaly.anomaly_scores(z, normal, config.k, config.metric)[0]
+        else:
+            phases = phase[judged], normal, phase[bank]
+            more = config.width, config.k, config.metric
+            scores[judged] = anomaly.phase_aware_scores(z, *phases, *more)[0]
     span = 2 * half_span(config, step) + 1
-    return [anomaly.smooth(scores[reference.video == v], span) for v in numbers]
+    return [anomaly.smooth(scores[video == v], span) for v in np.unique(video)]
 
 
 def _reference_phase(
