@@ -166,3 +166,17 @@ def test_where_all_is_trained_on_nothing_is_held_out(source, trained):
     exam = Examination(source, trained)
     scores = exam.judge(lambda c: torch.zeros(len(c), 1, 3), tell=lambda z: ["left"] * len(z))
     assert not [k for k in scores if k.startswith("held_out")]
+
+
+def test_what_no_other_recording_shows_is_not_asked(source):
+    """Of two recordings with a label of their own and one in common, the one in common."""
+    alone = {"r0": "one", "r1": "two"}
+
+    def change(v):
+        own = [replace(s, label=alone.get(v.recording, s.label)) for s in v.segments[1:]]
+        return replace(v, label=None, segments=(v.segments[0], *own), split=None)
+
+    exam = Examination(altered(source, change))
+    _, queries, bank = splits_of(exam)
+    assert not set(queries["label"]) & set(alone.values())
+    assert set(alone.values()) <= set(bank["label"])

@@ -211,10 +211,11 @@ def _votes(source: VideoSource, budget: int) -> tuple[list[Clip], np.ndarray, np
     train = (table["split"] == "train").to_numpy()
     for kept in (shown, action, known):
         for queries, bank in ((kept & ~train, kept & train), (kept, kept)):
-            if _can_vote(table[queries], table[bank]):
-                used = queries | bank
+            asked = queries & _answerable(table, bank)
+            if table["label"][bank].nunique() > 1 and asked.any():
+                used = asked | bank
                 chosen = [clip for clip, use in zip(clips, used, strict=True) if use]
-                return chosen, queries[used], bank[used]
+                return chosen, asked[used], bank[used]
     return [], nobody, nobody
 
 
@@ -227,10 +228,13 @@ def _held_out(source: VideoSource, trained: Sequence[str] | None) -> list[Clip]:
     return clips if clips and describe(source, clips)["label"].notna().any() else []
 
 
-def _can_vote(queries: pd.DataFrame, bank: pd.DataFrame) -> bool:
-    """Whether the bank has a choice of labels and somebody asked who is of another recording."""
-    takes = set(bank["recording"])
-    return bank["label"].nunique() > 1 and any(takes - {q} for q in set(queries["recording"]))
+def _answerable(table: pd.DataFrame, bank: np.ndarray) -> np.ndarray:
+    """(N,) whether another recording of the bank (N,) has a row's label."""
+    where = table[bank].groupby("label")["recording"].agg(set)
+    return np.array([
+        bool(where.get(label, set()) - {recording})
+        for label, recording in zip(table["label"], table["recording"], strict=True)
+    ], dtype=bool)  # fmt: skip
 
 
 def _long_enough(source: VideoSource) -> list[int]:
