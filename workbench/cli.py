@@ -400,7 +400,7 @@ def evaluate(
 
 
 def study(
-    which: Positional[Literal["judo"]],
+    which: Positional[Literal["judo", "bottling"]],
     quick: bool = False,
     seeds: int | None = None,
     data: str | None = None,
@@ -411,24 +411,26 @@ def study(
     Can be stopped and repeated: a run that is finished is not trained again.
 
     Args:
-        which: judo: pre-training for online detection of throws.
+        which: judo: pre-training for online detection of throws. bottling: CycleCL, features of
+            the phase of a machine, for anomalies.
         quick: The small network alone, short runs, one seed: minutes in place of hours.
         seeds: How often everything is repeated; default: 3, quick: 1.
-        data: Name of the data set; default: judo-full, which is made where it is missing.
+        data: Name of the data set; default: judo-full, bottling-full or, of its quick form,
+            bottling, which are made where they are missing.
         workspace: Where data set, runs, table and report lie.
     """
-    from workbench.training.demo import make_judo
-    from workbench.training.studies import STUDIES
-    from workbench.training.studies.judo import DATA
+    from workbench.training.demo import DEMOS
+    from workbench.training.studies import DATA, STUDIES
     from workbench.training.study import conduct, load_scores, told
     from workbench.views.report import write_report
 
     place = _writable(find_workspace(workspace))
-    if data is None and DATA not in place.data_names():
+    demo, size, seed = DATA[which](quick)
+    if data is None and demo not in place.data_names():
         with _Bar("making the demo", "thousandths") as bar:
-            for step in make_judo(place, "full", 1, DATA):
+            for step in DEMOS[which](place, size, seed, demo):
                 bar.show(step.done, step.total, step.message, step.eta)
-    plan = STUDIES[which](data or DATA, quick, seeds)
+    plan = STUDIES[which](data or demo, quick, seeds)
     place.data_folder(plan.data)
     try:
         with _Bar("studying", "step") as bar:

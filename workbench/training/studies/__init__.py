@@ -2,8 +2,13 @@
 
 from collections.abc import Callable
 
-from workbench.training.studies.judo import judo_study
+from workbench.training.studies import bottling, judo
 from workbench.training.study import Study
 
-STUDIES: dict[str, Callable[..., Study]] = {"judo": judo_study}
+STUDIES: dict[str, Callable[..., Study]] = {
+    "judo": judo.judo_study,
+    "bottling": bottling.bottling_study,
+}
 """Each: the name of a data set, quick or not, seeds or none -> study."""
+DATA = {"judo": judo.demo, "bottling": bottling.demo}
+"""Each: quick or not -> name, size and seed of the demo that the study is on."""

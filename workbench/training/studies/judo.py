@@ -11,6 +11,7 @@ background a short run learns instead of the motion), one optimizer, far fewer s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import pandas as pd
 
@@ -93,6 +94,11 @@ METHODS: dict[str, MethodSettings] = {
 }
 """The papers' settings, made smaller for runs of minutes on 140 recordings: heads, queues, and
 averages over steps, which at the papers' 0.99 and more would not leave the random start."""
+
+
+def demo(quick: bool) -> tuple[str, Literal["small", "full"], int]:
+    """Name, size and seed of the demo that the study is on."""
+    return DATA, "full", 1
 
 
 def judo_study(data: str, quick: bool = False, seeds: int | None = None) -> Study:
