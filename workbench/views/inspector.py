@@ -76,10 +76,11 @@ def describe(store: Store) -> str:
     if now is not None and now != first.label:
         chips.append(_chip(f"now: {now}", colors.get(now)))
     length = dataset.length(cursor.recording)
+    cameras = len(dataset.cameras(cursor.recording))
     return (
         f"<h2 style='margin:4px 0 2px;font-size:18px'>{html.escape(cursor.recording)}</h2>"
         f"<div style='font-size:12px;opacity:.72;font-variant-numeric:tabular-nums'>"
-        f"{len(dataset.cameras(cursor.recording))} cameras · {length} frames · "
+        f"{cameras} camera{'s' * (cameras != 1)} · {length} frames · "
         f"{length / first.fps:.2f} s at {first.fps:.4g} fps</div>"
         f"<div style='display:flex;flex-wrap:wrap;gap:5px;margin-top:6px'>{''.join(chips)}</div>"
     )

@@ -57,7 +57,7 @@ class Pickers(pn.viewable.Viewer):
         parts = []
         if s.dataset is not None:
             n, videos = len(s.dataset.recordings), len(s.dataset.table)
-            parts.append(f"{n} recordings, {videos} videos")
+            parts.append(f"{n} recording{'s' * (n != 1)}, {videos} video{'s' * (videos != 1)}")
             if bad := len(s.dataset.problems):
                 parts.append(f"<b>{bad} file{'s' * (bad != 1)} with problems</b>")
         if s.run:
