@@ -27,3 +27,19 @@ def cross_tsm(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a: (T, D), b: (T', D). Returns (T, T') float32 in [-1, 1].
     """
     return np.clip(unit(a) @ unit(b).T, -1, 1)
+
+
+def pooled(z: np.ndarray, most: int) -> tuple[np.ndarray, int]:
+    """Means of so many unit rows each that at most `most` are left, and how many rows that is.
+
+    z: (T, D). Returns (ceil(T / n), D) float32 and n. The product of two such tables is the mean
+    cosine of all moments of either span: a self-similarity matrix seen from afar, of which no cell
+    is left out and nothing larger is ever made.
+    """
+    u = unit(z)
+    n = max(1, -(-len(u) // most))
+    if n == 1:
+        return u, 1
+    starts = np.arange(0, len(u), n)
+    rows = np.diff(np.append(starts, len(u)))[:, None]
+    return (np.add.reduceat(u, starts, axis=0) / rows).astype(np.float32), n

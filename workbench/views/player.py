@@ -24,12 +24,14 @@ class SyncPlayer(JSComponent):
     """Videos side by side that show the same frame of a recording; a frame number is the clock.
 
     Frame k of the recording is frame k + shift[i] of video i, and `pts[i]` says when the container
-    shows each frame of video i. The five lists have one entry per camera.
+    shows each frame of video i. The five lists have one entry per camera. A camera with a path (one
+    of another recording, matched moment by moment) shows frame paths[i][k] + shift[i], ascending.
     """
 
     srcs = param.List(doc="URLs, or the bytes of the files; '' shows the note instead.")
     pts = param.List(doc="(T,) float64 seconds each: the container's own PTS table.")
     shift = param.List(doc="Frames; the page changes it with the offset buttons.")
+    paths = param.List(doc="Frame shown at each frame of the recording, per camera; none: itself.")
     labels = param.List(doc="Names of the cameras.")
     notes = param.List(doc="What to say in the place of a camera that has no source.")
     saved = param.List(doc="The offsets on disk; where shift differs, the page offers to save.")

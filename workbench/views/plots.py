@@ -150,6 +150,7 @@ def similarity(
         ylabel=f"{row_name} (frame)",
         title=title,
         hooks=[tidy],
+        default_tools=[],
         tools=["wheel_zoom", "pan", "reset", "save"],
         active_tools=["wheel_zoom"],
         toolbar="right",

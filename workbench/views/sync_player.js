@@ -202,10 +202,22 @@ class Camera {
 
   get pts() { return this.player.model.pts[this.index] ?? [0] }
   get shift() { return this.player.model.shift[this.index] ?? 0 }
-  get first() { return -this.shift }                           // frames of the recording that
-  get last() { return this.pts.length - 1 - this.shift }       // this camera shows
+  get path() { return this.player.model.paths[this.index]?.length ? this.player.model.paths[this.index] : null }
+  get first() { return this.path ? 0 : -this.shift }           // frames of the recording that
+  get last() { return (this.path ? this.path.length : this.pts.length - this.shift) - 1 }    // this camera shows
   get ready() { return !this.failed && this.video.readyState >= 1 }
-  has(k) { return !this.failed && k >= this.first && k <= this.last }
+  has(k) {
+    if (this.failed || k < this.first || k > this.last) return false
+    return !this.path || (this.place(k) >= 0 && this.place(k) < this.pts.length)
+  }
+
+  /** The frame of the video, with its fraction, at a frame of the recording. */
+  place(k) {
+    const path = this.path
+    if (!path) return k + this.shift
+    const j = clamp(Math.floor(k), 0, path.length - 1), next = path[Math.min(j + 1, path.length - 1)]
+    return path[j] + clamp(k - j, 0, 1) * (next - path[j]) + this.shift
+  }
 
   say(title = '', text = '', wait = false) {
     const on = title !== ''
@@ -252,7 +264,7 @@ class Camera {
   /** Show frame k of the recording; resolves when it is painted. */
   async show(k) {
     if (!this.covers(k) || !this.ready) return
-    const j = k + this.shift
+    const j = this.place(k)
     if (this.proven !== j) {
       // Now and then a seek right after a pause ends without a new picture, and a later frame of the
       // playing video stays on the screen. Another point of the same frame is another seek.
@@ -526,7 +538,8 @@ class SyncPlayer {
   run() {
     this.running = true
     const here = this.cameras.filter(c => c.ready && c.has(this.frame))
-    this.leader = here.sort((a, b) => b.last - a.last || a.index - b.index)[0] ?? null
+    const bent = camera => camera.path ? 1 : 0                   // who follows a path leads nobody
+    this.leader = here.sort((a, b) => bent(a) - bent(b) || b.last - a.last || a.index - b.index)[0] ?? null
     this.since = {frame: this.frame, time: performance.now()}    // the clock where nobody leads
     this.speeds()
     for (const camera of here) this.start(camera)
@@ -561,18 +574,23 @@ class SyncPlayer {
   /** Tables that run at another pace (25 against 50 frames a second) are played at another speed. */
   rateOf(camera, place) {
     if (!this.leader || camera === this.leader) return this.model.rate
-    const ratio = pace(camera.pts, place + camera.shift) / pace(this.leader.pts, place + this.leader.shift)
-    return clamp(this.model.rate * (Number.isFinite(ratio) && ratio > 0 ? ratio : 1), 0.0625, 16)
+    const ratio = pace(camera.pts, camera.place(place)) / pace(this.leader.pts, place + this.leader.shift)
+    const steps = camera.path ? (camera.place(place + 15) - camera.place(place)) / 15 : 1
+    return clamp(this.model.rate * steps * (Number.isFinite(ratio) && ratio > 0 ? ratio : 1), 0.0625, 16)
   }
 
   /** Compare the cameras with the leader, ten times a second. */
   tick() {
     const leader = this.leader
     if (!leader) {
+      if (this.cameras.some(c => c.ready && c.has(this.frame))) return this.go(this.frame)
+      if (this.cameras.some(c => !c.failed && !c.ready)) {         // on its way: wait for it
+        this.since = {frame: this.frame, time: performance.now()}
+        return
+      }
       const pts = this.cameras.find(c => !c.failed)?.pts ?? [0, 0.04]
       const by = (performance.now() - this.since.time) / 1000 * this.model.rate / pace(pts, 0)
       this.arrive(Math.floor(this.since.frame + by))
-      if (this.running && this.cameras.some(c => c.ready && c.has(this.frame))) this.go(this.frame)
       return
     }
     const starving = this.cameras.filter(c => c.ready && c.has(this.frame) && !c.video.ended
@@ -590,7 +608,7 @@ class SyncPlayer {
       if (starving.length && !starving.includes(camera)) { v.pause(); continue }   // wait for them
       if (v.paused && !v.ended) this.start(camera)
       if (camera === leader || v.seeking) continue
-      const target = timeOf(camera.pts, place + camera.shift)
+      const target = timeOf(camera.pts, camera.place(place))
       const drift = v.currentTime - target
       const rate = this.rateOf(camera, place)
       if (Math.abs(drift) > JUMP_S * Math.max(1, this.model.rate)) v.currentTime = target
@@ -683,6 +701,28 @@ class SyncPlayer {
     this.go(frame === this.told ? this.frame : this.told = frame)
   }
 
+  /** Somebody else on the page leads: no Python between. `held`: by hand, and not at its end yet. */
+  lead({frame, shift, held = false, toggle = false, pause = false}) {
+    const {model} = this
+    if (pause) {
+      if (this.going) this.pause()
+      return
+    }
+    this.applied = model.shift = shift
+    if (!this.cameras.length) {                  // they are on their way
+      model.frame = frame ?? model.frame
+      if (toggle) model.playing = true
+      return
+    }
+    if (toggle && this.going) return this.pause()
+    this.frame = clamp(frame ?? this.frame, 0, this.length - 1)
+    this.refresh()
+    if (toggle) return this.play()
+    if (held) this.hold(true)
+    this.go(this.frame)
+    if (!held) this.hold(false)
+  }
+
   // -- keys
 
   press(e) {
@@ -736,7 +776,7 @@ export function render({model}) {
       if (play) player.play()
     }, 0)
   }
-  model.on(['srcs', 'pts', 'labels', 'notes'], () => later(true))
+  model.on(['srcs', 'pts', 'paths', 'labels', 'notes'], () => later(true))
   model.on('frame', () => later(false))
   model.on('message', () => player.words())
   model.on('playing', () => {
@@ -748,6 +788,12 @@ export function render({model}) {
   model.on('loop', () => player.refresh())
   model.on('saved', () => player.refresh())
   model.on('shift', () => later(false))
-  model.on('remove', () => { clearTimeout(soon); player.close() })
+  const led = ({detail}) => player.lead(detail)
+  addEventListener(`lead-${model.channel}`, led)
+  model.on('remove', () => {
+    clearTimeout(soon)
+    removeEventListener(`lead-${model.channel}`, led)
+    player.close()
+  })
   return root
 }

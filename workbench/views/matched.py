@@ -1,0 +1,131 @@
+"""Two recordings of a process matched moment by moment: the path, and what drifted where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from bokeh.models import BoxAnnotation, ColumnDataSource, Range1d
+from bokeh.plotting import figure
+
+from workbench.analysis.embeddings import Embeddings
+from workbench.analysis.phase import phase_like
+from workbench.analysis.similarity import pooled
+from workbench.analysis.warping import Drift, Path, drift, dtw
+from workbench.views.curves import COLOURS
+from workbench.views.cycle import Cycle, rows_of
+from workbench.views.plots import ANOMALY, GREY
+
+MOST = 2000
+"""Rows of either recording that a path is looked for among; longer ones are averaged to fewer."""
+QUICK = 400
+"""Rows of both up to which a path is found while one waits."""
+BINS = 20
+CLEAR = 1.0
+"""Spreads of a phase from which on its change is worth telling."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """The path between a recording (columns, a) and another (rows, b), and what changed."""
+
+    path: Path
+    """rows_a are those of the columns; rows of `every` rows each."""
+    every: tuple[int, int]
+    """Rows of the columns', of the rows' recording that were averaged; 1: none."""
+    frames: tuple[np.ndarray, np.ndarray]
+    """(L,) frames of the columns', of the rows' recording, along the path."""
+    drift: Drift | None
+    """None where one of them does not repeat."""
+    cycles: tuple[Cycle, Cycle] | None
+
+    @classmethod
+    def of(cls, embeddings: Embeddings, a: tuple[str, str], b: tuple[str, str]) -> Match:
+        """Match two recordings; a, b: (recording, camera) of the columns, of the rows."""
+        sides = [rows_of(embeddings, *side) for side in (a, b)]
+        thin = [pooled(embeddings.z[rows], MOST) for rows in sides]
+        path = dtw(thin[0][0], thin[1][0])
+        frame = embeddings.index["frame"].to_numpy()
+        frames = tuple(
+            _middles(frame[rows], n)[matched]
+            for rows, (_, n), matched in zip(sides, thin, path[:2], strict=True)
+        )
+        cycles = Cycle.of(embeddings, *a), Cycle.of(embeddings, *b)
+        found = None
+        if all(c.repeats for c in cycles):
+            found = _drift(embeddings, *cycles)
+        every = thin[0][1], thin[1][1]
+        return cls(path, every, frames, found, cycles if found else None)
+
+    @staticmethod
+    def ready(embeddings: Embeddings, a: tuple[str, str], b: tuple[str, str]) -> bool:
+        """Whether `of` answers soon; where not, it is to be called in a thread."""
+        return all(len(rows_of(embeddings, *side)) <= QUICK for side in (a, b))
+
+    @property
+    def mean(self) -> float:
+        """Mean distance of the matched moments: 0 the same, 1.41 unrelated."""
+        return self.path.cost / len(self.path.rows_a)
+
+    def along(self, columns: int, rows: int) -> np.ndarray:
+        """(columns,) the frame of the rows' recording that matches each frame of the columns'.
+
+        columns, rows: frames of either recording. Before the first and after the last window both
+        go on at one pace.
+        """
+        x, at = np.unique(self.frames[0], return_inverse=True)
+        y = np.bincount(at, self.frames[1]) / np.bincount(at)
+        k = np.arange(columns)
+        found = np.interp(k, x, y) + np.minimum(k - x[0], 0) + np.maximum(k - x[-1], 0)
+        return np.clip(found.round().astype(np.int32), 0, max(0, rows - 1))
+
+    @cached_property
+    def worst(self) -> np.ndarray:
+        """(R,) frames of the columns' recording at the phase at which most has changed."""
+        if self.drift is None or not np.isfinite(self.drift.worst):
+            return np.zeros(0, int)
+        cycle = self.cycles[0]
+        rows = cycle.at(self.drift.worst)
+        return cycle.frames[rows[rows >= 0]]
+
+
+def _middles(frames: np.ndarray, n: int) -> np.ndarray:
+    """The middle frame of every n rows."""
+    starts = np.arange(0, len(frames), n)
+    return (frames[starts] + frames[np.minimum(starts + n, len(frames)) - 1]) / 2
+
+
+def _drift(embeddings: Embeddings, a: Cycle, b: Cycle) -> Drift:
+    """What changed between two cycles; the phase of b is that of the moments of a it is like."""
+    z_a, z_b = embeddings.z[a.rows], embeddings.z[b.rows]
+    phase = phase_like(z_b, z_a, a.phase)
+    phase = np.where(np.isfinite(b.phase), phase, np.nan)
+    bins = int(np.clip(round(a.period), 4, BINS))
+    return drift(z_a, a.phase, z_b, phase, bins)
+
+
+class DriftPlot:
+    """How much changed at each phase; other data are put into it."""
+
+    def __init__(self) -> None:
+        self.bars = ColumnDataSource({"phase": [], "distance": [], "color": [], "width": []})
+        self.figure = figure(
+            height=150, min_width=200, sizing_mode="stretch_width", toolbar_location=None,
+            tools="", x_range=Range1d(0, 1), x_axis_label="phase", y_axis_label="change / spread",
+        )  # fmt: skip
+        self.figure.vbar("phase", "width", "distance", source=self.bars, color="color")
+        self.figure.add_layout(BoxAnnotation(top=CLEAR, fill_color=GREY, fill_alpha=0.15))
+        self.figure.y_range.start = 0
+
+    def show(self, found: Drift) -> None:
+        """Another drift."""
+        width, far = 0.9 / len(found.centres), np.nan_to_num(found.distance)
+        worst = np.isfinite(found.distance) & (found.centres == found.worst) & (far >= CLEAR)
+        colors = [ANOMALY if w else COLOURS[0] for w in worst]
+        self.bars.data = {
+            "phase": found.centres, "distance": far, "color": colors,
+            "width": np.full(len(far), width),
+        }  # fmt: skip
+        self.figure.y_range.end = 1.1 * max(2 * CLEAR, float(far.max(initial=0)))
+        self.figure.title.text = "What changed, over the cycle: click a phase to see it"
