@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.training.boxes import make_experiment
-from workbench.training.demo import install_checkpoint
+from workbench.training.demo import CHECKPOINT, CYCLE, install_checkpoint
 from workbench.training.run import Run, RunError
 from workbench.training.train import train
 from workbench.workspace import Workspace
@@ -111,10 +111,11 @@ def test_damaged_settings_are_explained(tmp_path, content):
         _ = Run(tmp_path).settings
 
 
-def test_the_checkpoint_that_ships_fits_the_code(tmp_path):
-    run = install_checkpoint(Workspace(tmp_path))
+@pytest.mark.parametrize("name", [CHECKPOINT, CYCLE])
+def test_the_checkpoints_that_ship_fit_the_code(tmp_path, name):
+    run = install_checkpoint(Workspace(tmp_path), name)
     clip = run.config.data.clip
     with torch.inference_mode():
         z = run.encoder()(torch.rand(1, 3, clip.length, clip.size, clip.size))
     assert z.ndim == 3 and z.isfinite().all()
-    assert install_checkpoint(Workspace(tmp_path)).folder == run.folder
+    assert install_checkpoint(Workspace(tmp_path), name).folder == run.folder

@@ -1,4 +1,4 @@
-"""The demos, ready to look at: videos, data set, truth; judo with the run that ships, embedded."""
+"""The demos, ready to look at: videos, data set, truth, and the runs that ship, embedded."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ from workbench.workspace import Workspace
 
 SIDE = 80
 """Short side of the stored frames, pixels: enough for clips of 64; the demo trains at 40."""
-CHECKPOINT = "judo-60s"
-"""The run that ships in the package; README says how to remake it."""
-STAGES = {"filming": 0.7, "indexing": 0.22, "embedding": 0.08}
-"""Share of the time that each stage of the judo demo takes, measured on two cores."""
+CHECKPOINT, CYCLE = "judo-60s", "bottling-cycle"
+"""The runs that ship in the package; README says how to remake them."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +42,9 @@ def make_judo(
     name: str = "judo",
 ) -> Iterator[Step]:
     """Make the data set `name` and the run that ships, embedded on it; resumes what is there."""
-    tell = _Pace(STAGES)
+    tell = _Pace({"filming": 0.7, "indexing": 0.22, "embedding": 0.08})
     yield from _ready(workspace, name, lambda folder: judo.make(folder, size, seed), tell)
-    yield tell.step("embedding", 0, 3, "with the run that ships")
-    run = install_checkpoint(workspace)
-    found = embed_run(run, DataSet(workspace.data / name))
-    yield tell.step("embedding", 2, 3, "drawing the PCA map")
-    map_embeddings(found, "pca")
-    yield tell.step("embedding", 3, 3, "done")
+    yield from _embedded(workspace, name, CHECKPOINT, tell)
 
 
 def _ready(
@@ -79,6 +72,16 @@ def _ready(
     for report in index.index(entries, folder, name, side, segments):
         note = f"{report.done} of {report.total}"
         yield tell.step("indexing", report.done, report.total, note)
+
+
+def _embedded(workspace: Workspace, name: str, checkpoint: str, tell: _Pace) -> Iterator[Step]:
+    """Put a run that ships beside the data set `name`, with its features and their map."""
+    yield tell.step("embedding", 0, 3, "with the run that ships")
+    run = install_checkpoint(workspace, checkpoint)
+    found = embed_run(run, DataSet(workspace.data / name))
+    yield tell.step("embedding", 2, 3, "drawing the PCA map")
+    map_embeddings(found, "pca")
+    yield tell.step("embedding", 3, 3, "done")
 
 
 class _Pace:
@@ -115,9 +118,10 @@ def make_bottling(
     seed: int = 0,
     name: str = "bottling",
 ) -> Iterator[Step]:
-    """Make the data set `name` of a bottling machine, with its truth; resumes what is there."""
-    tell = _Pace({"filming": 0.85, "indexing": 0.15})
+    """Make the data set `name` of a bottling machine and the run that ships, embedded on it."""
+    tell = _Pace({"filming": 0.75, "indexing": 0.13, "embedding": 0.12})
     yield from _ready(workspace, name, lambda folder: bottling.make(folder, size, seed), tell)
+    yield from _embedded(workspace, name, CYCLE, tell)
 
 
 def make_exercise(
