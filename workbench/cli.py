@@ -365,38 +365,58 @@ def _sight(place: Workspace, run: str | None) -> Sight:
 
 def evaluate(
     run: Positional[str],
-    protocol: Literal["detection"] = "detection",
+    protocol: Literal["detection", "anomaly", "repetition"] = "detection",
     data: str | None = None,
     split: str | None = None,
     chunk: int | None = None,
     overlap: int | None = None,
     streaming: bool = False,
+    hop: int | None = None,
+    alarms_per_hour: float = 1.0,
     workspace: WorkspacePath = None,
 ) -> None:
     """How good a run is, by a protocol; the results are kept with the run.
 
     Args:
         run: Name of the run.
-        protocol: detection: online action detection by a run of method classify.
+        protocol: detection: online action detection by a run of method classify. anomaly: how well
+            frames labelled abnormal are found by their distance from the recordings of split
+            train. repetition: counts and phases, of a data set with truth.
         data: Name of the data set; default: the one the run was trained on.
         split: Which videos: a split or `all`; default: test, else val, else all.
         chunk: Pictures in a chunk, as far apart as in training; default: as many as there.
         overlap: Pictures that two chunks share; default: 3 of 8, 2 of 4.
         streaming: Carry the state of a recurrent encoder on from chunk to chunk.
+        hop: Frames between windows, of anomaly and repetition; default: as embed has it.
+        alarms_per_hour: False alarms per hour of normal video that the threshold of anomaly aims
+            at.
         workspace: Where both lie.
     """
     from workbench.data.manifest import DataSet
     from workbench.training.evaluate_detection import evaluate_detection
+    from workbench.training.evaluate_periodic import evaluate_anomaly, evaluate_repetition
     from workbench.training.run import Run
-    from workbench.watching import print_scores
+    from workbench.watching import print_anomaly, print_repetition, print_scores
 
+    if hop is not None and hop < 1:
+        raise UsageError(f"--hop must be at least 1 frame; found {hop}.")
+    if protocol != "detection" and (chunk or overlap is not None or streaming):
+        raise UsageError("--chunk, --overlap and --streaming are of --protocol detection alone.")
+    if alarms_per_hour <= 0:
+        raise UsageError(f"--alarms-per-hour must be above 0; found {alarms_per_hour}.")
     place = find_workspace(workspace)
     source = Run(place.run_folder(run))
     dataset = DataSet(place.data_folder(data or source.config.data.name))
-    with _Bar(protocol, "chunk") as bar:
-        settings = (split, chunk, overlap, streaming)
-        found = evaluate_detection(source, dataset, *settings, progress=bar.show)
-    print_scores(found)
+    with _Bar(protocol, "chunk" if protocol == "detection" else "window") as bar:
+        if protocol == "anomaly":
+            found = evaluate_anomaly(source, dataset, split, hop, alarms_per_hour, bar.show)
+        elif protocol == "repetition":
+            found = evaluate_repetition(source, dataset, split, hop, bar.show)
+        else:
+            settings = (split, chunk, overlap, streaming)
+            found = evaluate_detection(source, dataset, *settings, progress=bar.show)
+    show = {"anomaly": print_anomaly, "repetition": print_repetition, "detection": print_scores}
+    show[protocol](found)
 
 
 def study(

@@ -1,4 +1,4 @@
-"""What `workbench detect`, `watch` and `evaluate --protocol detection` print."""
+"""What `workbench detect`, `watch` and `evaluate` print."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from workbench.data.live import Watched
     from workbench.training.detect import Chunk, Detector
     from workbench.training.evaluate_detection import Detection
+    from workbench.training.evaluate_periodic import Evaluation
     from workbench.training.record import Record
     from workbench.training.vigil import Alarm, Judged, Vigil
 
@@ -254,6 +255,72 @@ def print_scores(found: Detection) -> None:
         print(f"\n{n} chunks show no class that the run knows and are not judged.")
     if n := about["too_short"]:
         print(f"\n{n} videos are shorter than a chunk and are left out.")
+    _say_if_trained_on(about)
+
+
+def print_anomaly(found: Evaluation) -> None:
+    """How well anomalies are found, then each kind of them."""
+    about, s = found.about, found.scores
+    print(
+        f"{about['data']}, split {about['split']}: {s['rows']} rows {about['hop']} frames apart, "
+        f"{s['abnormal']:.1%} of them abnormal\n"
+    )
+    source = "split val" if s["threshold_held_out"] else "split train, recordings left out in turn"
+    beyond = ", beyond what so little video shows" if s["threshold_extrapolated"] else ""
+    rows = [
+        ("AP", s["average_precision"], f"of the score of every row; chance {s['abnormal']:.3f}"),
+        ("AUROC", s["auroc"], "chance 0.5"),
+        ("best F1", s["best_f1"], "of any threshold, by the truth"),
+        ("AP, smoothed", s["smoothed_average_precision"], "scores averaged over half a second"),
+        *(
+            (f"{k}-NN F1", v["abnormal"], f"of abnormal rows; of all kinds {_number(v['macro'])}")
+            for k, v in s["knn_f1"].items()
+        ),
+        ("threshold", s["threshold"],
+         f"{about['alarms_per_hour']:g} false alarms per hour, by {s['normal_hours'] * 60:.1f} min "
+         f"of {source}{beyond}"),
+        ("F1", s["f1"],
+         f"at it: precision {_number(s['precision'])}, recall {_number(s['recall'])}"),
+        ("events", s["event_recall"], f"{s['noticed']} of {s['events']} noticed"),
+        ("delay", s["delay"], "seconds, mean over those"),
+        ("false alarms", s["false_alarms_per_hour"],
+         f"per hour of normal video; {s['false_alarms']} in all"),
+    ]  # fmt: skip
+    for name, value, what in rows:
+        print(f"{name:<14} {_number(value):>8}  {what}")
+    print(f"\n{'kind':<20} {'rows':>6} {'recall':>7} {'AP':>7} {'events':>7} {'delay, s':>9}")
+    for k in s["kinds"]:
+        recall, ap, delay = (_number(k[n]) for n in ("recall", "average_precision", "delay"))
+        events = f"{k['noticed']}/{k['events']}"
+        print(f"{k['kind']:<20} {k['rows']:>6} {recall:>7} {ap:>7} {events:>7} {delay:>9}")
+    _say_if_trained_on(about)
+
+
+def print_repetition(found: Evaluation) -> None:
+    """How well repetitions are counted and phases told, then each recording."""
+    about, s = found.about, found.scores
+    print(f"{about['data']}, split {about['split']}, rows {about['hop']} frames apart\n")
+    rows = [
+        ("count, MAE", s["mae"], f"repetitions; {_share(s['relative_mae'])} of the true count"),
+        ("within 1", s["off_by_one"], "share of the recordings whose count is off by 1 at most"),
+        ("phase error", s["phase_error"],
+         f"cycles, after the best turn; chance 0.25; {_share(s['phased'])} of the normal rows "
+         "have a phase"),
+        ("nearest", s["nearest_phase_error"],
+         "cycles from the true phase of the nearest row of split train; chance 0.25"),
+    ]  # fmt: skip
+    for name, value, what in rows:
+        print(f"{name:<14} {_number(value):>8}  {what}")
+    print(f"\n{'recording':<20} {'camera':<10} {'count':>8} {'true':>8} {'phase error':>12}")
+    for r in s["recordings"]:
+        print(
+            f"{r['recording']:<20} {r['camera']:<10} {r['count']:>8.2f} {r['true_count']:>8.2f} "
+            f"{_number(r['phase_error']):>12}"
+        )
+    _say_if_trained_on(about)
+
+
+def _say_if_trained_on(about: dict) -> None:
     if not about["held_out"]:
         print("\nNot held out: the run was trained on recordings of this split.")
 

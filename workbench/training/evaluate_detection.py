@@ -126,7 +126,7 @@ def evaluate_detection(
     about |= {
         "classes": list(detector.classes),
         "too_short": len(chosen) - len(videos),
-        "held_out": _held_out(run, dataset, split),
+        "held_out": held_out(run, dataset, split),
         "scores": judge(detector.classes, chunks, probabilities, source, truth)
         | {"speed": speed(detector, source, videos, streaming)},
     }
@@ -310,7 +310,7 @@ def _chosen(dataset: DataSet, split: str) -> list[int]:
     return chosen
 
 
-def _held_out(run: Run, dataset: DataSet, split: str) -> bool:
+def held_out(run: Run, dataset: DataSet, split: str) -> bool:
     """Whether no recording of a split was trained on, by the run or by those it started from."""
     judged = {v.recording for v in dataset.videos if split in ("all", v.split)}
     while True:

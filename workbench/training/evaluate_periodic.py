@@ -28,7 +28,7 @@ from workbench.data.manifest import DataSet
 from workbench.data.video import Video
 from workbench.training.atomic import replacing, write_json
 from workbench.training.embed import embed_run, load_embeddings
-from workbench.training.evaluate_detection import default_split
+from workbench.training.evaluate_detection import default_split, held_out
 from workbench.training.reference import CLOSE, joined_rows
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def judge_anomaly(
     smoothed = np.full(len(e), np.nan)
     for t in tracks:
         smoothed[t.rows] = anomaly.smooth(raw[t.rows], SMOOTH / t.row_seconds)
-    budget, held_out = _budget(e, dataset, normal, abnormal, alarms_per_hour)
+    budget, new = _budget(e, dataset, normal, abnormal, alarms_per_hour)
 
     truth, labels = abnormal[seen], e.index["label"].to_numpy()[seen]
     rates = anomaly.f1_at(smoothed[seen], truth, budget.threshold)
@@ -171,7 +171,7 @@ def judge_anomaly(
         "smoothed_best_f1": anomaly.best_f1(smoothed[seen], truth)[0],
         "knn_f1": _knn_f1(e, seen, normal, labels),
         "threshold": budget.threshold,
-        "threshold_held_out": held_out,
+        "threshold_held_out": new,
         "threshold_extrapolated": budget.extrapolated,
         "normal_hours": budget.hours,
         "precision": rates.precision,
@@ -179,7 +179,7 @@ def judge_anomaly(
         "f1": rates.f1,
         **_events_told(events),
         "false_alarms": false,
-        "false_alarms_per_hour": false / hours if hours else math.nan,
+        "false_alarms_per_hour": float(false / hours) if hours else math.nan,
         "kinds": [
             {"kind": kind, **_kind(kind, labels, truth, raw[seen], smoothed[seen], budget, events)}
             for kind in sorted(set(labels[truth]))
@@ -277,7 +277,8 @@ def _kept(
             shutil.rmtree(folder, ignore_errors=True)  # one without about.json is a torn one
             temporary.mkdir()
             rows.to_parquet(temporary / "rows.parquet")
-            write_json(temporary / "about.json", made | settings | {"scores": scores})
+            rest = {"held_out": held_out(run, dataset, settings["split"]), "scores": scores}
+            write_json(temporary / "about.json", made | settings | rest)
     return load_evaluation(folder)
 
 
@@ -354,7 +355,7 @@ def _budget(
     raw = np.full(len(e), np.nan)
     tracks = list(_tracks(e, dataset, lambda v: v.split == "val"))
     good = [t for t in tracks if not abnormal[t.rows].all()]
-    if held_out := bool(good):
+    if new := bool(good):
         rows = np.concatenate([t.rows for t in good])
         for mine, bank in _against(e, rows, normal):
             raw[mine] = anomaly.anomaly_scores(e.z[mine], e.z[bank])[0]
@@ -369,7 +370,7 @@ def _budget(
     parts = [anomaly.smooth(raw[t.rows], SMOOTH / t.row_seconds) for t in good]
     parts = [np.where(abnormal[t.rows], np.nan, p) for t, p in zip(good, parts, strict=True)]
     seconds = good[0].row_seconds
-    return anomaly.threshold_for(parts, seconds, per_hour, joined_rows(seconds)), held_out
+    return anomaly.threshold_for(parts, seconds, per_hour, joined_rows(seconds)), new
 
 
 @dataclass(frozen=True)
