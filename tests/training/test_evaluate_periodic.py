@@ -102,11 +102,11 @@ def test_one_recording_with_anomalies_has_no_labelled_neighbours(perfect, datase
 
 
 def test_what_is_missing_is_said(perfect, nothing, dataset, tmp_path):
-    with pytest.raises(ValueError, match="nothing in split 'val' .* is abnormal.*--segments"):
+    with pytest.raises(ValueError, match=r"nothing in split 'val' .* is abnormal.*--segments"):
         judge_anomaly(perfect, dataset, "val")
     with pytest.raises(ValueError, match="split train is the normal reference"):
         judge_anomaly(perfect, dataset, "train")
-    with pytest.raises(ValueError, match="nothing to judge in split 'dev'.*test, train, val"):
+    with pytest.raises(ValueError, match=r"nothing to judge in split 'dev'.*test, train, val"):
         judge_anomaly(perfect, dataset, "dev")
     with pytest.raises(ValueError, match="nothing to judge in split 'dev'"):
         judge_repetition(perfect, dataset, "dev")
@@ -115,7 +115,7 @@ def test_what_is_missing_is_said(perfect, nothing, dataset, tmp_path):
         judge_anomaly(unsplit, dataset, "test")
     bad = perfect.index["split"] == "train"
     wrong = perfect.index.assign(label=perfect.index["label"].mask(bad, "jam"))
-    with pytest.raises(ValueError, match="every moment of split train .* abnormal"):
+    with pytest.raises(ValueError, match=r"every moment of split train .* abnormal"):
         judge_anomaly(Embeddings(perfect.z, wrong), dataset, "test")
     plain = cycles_workspace(tmp_path, truth=False)
     with pytest.raises(ValueError, match="no truth of every frame"):
