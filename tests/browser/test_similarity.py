@@ -93,6 +93,9 @@ def test_a_drag_moves_both_moments_and_space_plays_them_in_step(plot):
     page.keyboard.press(" ")
     later, _ = agree(page, gap)
     assert later > column
+    page.keyboard.press(" ")
+    page.wait_for_function(f"() => ({SEEN})()[1] === 59")  # the row's last frame ends it
+    agree(page, gap)
     page.mouse.click(*at(area, 40, 8))  # a click shows two pictures that stand still, as ever
     page.wait_for_function(f"() => Math.abs(({SEEN})()[1] - 8) <= 2")
     page.wait_for_selector("text=column: left", state="hidden")

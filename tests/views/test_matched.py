@@ -4,8 +4,8 @@ import pytest
 
 from workbench.analysis.embeddings import Embeddings
 from workbench.views import matched
-from workbench.views.matched import DriftPlot, Match
-from workbench.views.tsm_words import match_in_words
+from workbench.views.matched import Change, DriftPlot, Match
+from workbench.views.tsm_words import change_in_words, match_in_words
 
 HOP, ROWS, PERIOD = 3, 160, 16.0
 ONE, OTHER = ("one", "side"), ("other", "side")
@@ -50,22 +50,22 @@ def test_before_the_first_window_both_go_on_at_one_pace():
 
 
 def test_drift_tells_tempo_and_phase_of_the_change():
-    match = Match.of(both(np.arange(200) * 0.8, change=1.0), ONE, OTHER)
-    assert match.drift.period_change == pytest.approx(0.25, abs=0.03)
-    there = (match.worst - 7) / HOP / PERIOD % 1  # the true phase of where most has changed
+    change = Change.of(both(np.arange(200) * 0.8, change=1.0), ONE, OTHER)
+    assert change.drift.period_change == pytest.approx(0.25, abs=0.03)
+    there = (change.worst - 7) / HOP / PERIOD % 1  # the true phase of where most has changed
     assert np.abs(there - 0.6).max() < 0.1
-    words = match_in_words(match, ("one", "<b>"), (30, 30))
-    assert f"({match.drift.period_change:+.1%})" in words and "&lt;b&gt;" in words
+    words = change_in_words(change, ("one", "<b>"), (30, 30))
+    assert f"({change.drift.period_change:+.1%})" in words and "&lt;b&gt;" in words
     assert "Most has changed" in words
     plot = DriftPlot()
-    plot.show(match.drift)
+    plot.show(change.drift)
     assert sum(c == matched.ANOMALY for c in plot.bars.data["color"]) == 1
 
 
-def test_where_one_does_not_repeat_only_the_path_is_told():
-    match = Match.of(both(np.full(60, 3.0)), ONE, OTHER)
-    assert match.drift is None and not len(match.worst)
-    assert "nothing repeats" in match_in_words(match, ONE, (30, 30))
+def test_where_one_does_not_repeat_no_phases_are_compared():
+    change = Change.of(both(np.full(60, 3.0)), ONE, OTHER)
+    assert change.drift is None and not len(change.worst)
+    assert "nothing repeats" in change_in_words(change, ONE, (30, 30))
 
 
 def test_long_recordings_are_averaged_and_that_is_said(monkeypatch):
@@ -73,6 +73,6 @@ def test_long_recordings_are_averaged_and_that_is_said(monkeypatch):
     match = Match.of(both(np.arange(ROWS, dtype=float)), ONE, OTHER)
     assert match.every == (2, 2) and len(set(match.path.rows_a)) == 80
     assert match.frames[0][0] == 7 + HOP / 2
-    assert "2 and 2 moments" in match_in_words(match, ONE, (30, 30))
+    assert "2 and 2 moments" in match_in_words(match)
     way = match.along(ROWS * HOP + 14, ROWS * HOP + 14)
     assert np.abs(way - np.arange(len(way))).max() <= 2 * HOP

@@ -153,6 +153,17 @@ def test_the_other_recording_stays_until_it_is_the_cursors(view):
     assert "take04" not in view.param.against.objects
 
 
+def test_the_axes_are_those_of_the_matrix_that_is_shown(store):
+    found = features(store.dataset)
+    keep = (found.index["recording"] != "take02") | (found.index["frame"] < 30)
+    store.cursor.move(10, "", "take02")
+    view = SimilarityView(found.where(keep.to_numpy()), store.dataset, store.cursor)
+    plot = hv.renderer("bokeh").get_plot(view._pane.object)
+    assert plot.state.x_range.end == plot.state.y_range.start == 29
+    view.against = "take01"
+    assert (plot.state.x_range.end, plot.state.y_range.start) == (29, 55)
+
+
 def test_a_phase_of_the_drift_leads_to_a_moment_and_its_match(view):
     view.against = "take04"
     look(view)

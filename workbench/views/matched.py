@@ -1,4 +1,4 @@
-"""Two recordings of a process matched moment by moment: the path, and what drifted where."""
+"""Two recordings of a process: matched moment by moment, and what changed where in the cycle."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from workbench.views.plots import ANOMALY, GREY
 
 MOST = 2000
 """Rows of either recording that a path is looked for among; longer ones are averaged to fewer."""
-QUICK = 400
-"""Rows of both up to which a path is found while one waits."""
 BINS = 20
 CLEAR = 1.0
 """Spreads of a phase from which on its change is worth telling."""
@@ -28,17 +26,14 @@ CLEAR = 1.0
 
 @dataclass(frozen=True)
 class Match:
-    """The path between a recording (columns, a) and another (rows, b), and what changed."""
+    """The path between a recording (columns, a) and another (rows, b)."""
 
     path: Path
-    """rows_a are those of the columns; rows of `every` rows each."""
+    """In rows of either that stand for `every` rows each."""
     every: tuple[int, int]
     """Rows of the columns', of the rows' recording that were averaged; 1: none."""
     frames: tuple[np.ndarray, np.ndarray]
     """(L,) frames of the columns', of the rows' recording, along the path."""
-    drift: Drift | None
-    """None where one of them does not repeat."""
-    cycles: tuple[Cycle, Cycle] | None
 
     @classmethod
     def of(cls, embeddings: Embeddings, a: tuple[str, str], b: tuple[str, str]) -> Match:
@@ -51,17 +46,7 @@ class Match:
             _middles(frame[rows], n)[matched]
             for rows, (_, n), matched in zip(sides, thin, path[:2], strict=True)
         )
-        cycles = Cycle.of(embeddings, *a), Cycle.of(embeddings, *b)
-        found = None
-        if all(c.repeats for c in cycles):
-            found = _drift(embeddings, *cycles)
-        every = thin[0][1], thin[1][1]
-        return cls(path, every, frames, found, cycles if found else None)
-
-    @staticmethod
-    def ready(embeddings: Embeddings, a: tuple[str, str], b: tuple[str, str]) -> bool:
-        """Whether `of` answers soon; where not, it is to be called in a thread."""
-        return all(len(rows_of(embeddings, *side)) <= QUICK for side in (a, b))
+        return cls(path, (thin[0][1], thin[1][1]), frames)
 
     @property
     def mean(self) -> float:
@@ -80,29 +65,47 @@ class Match:
         found = np.interp(k, x, y) + np.minimum(k - x[0], 0) + np.maximum(k - x[-1], 0)
         return np.clip(found.round().astype(np.int32), 0, max(0, rows - 1))
 
+
+@dataclass(frozen=True)
+class Change:
+    """What changed from a recording (columns) to another (rows), and where in the cycle."""
+
+    drift: Drift | None
+    """None where one of them does not repeat."""
+    cycles: tuple[Cycle, Cycle]
+
+    @classmethod
+    def of(cls, embeddings: Embeddings, a: tuple[str, str], b: tuple[str, str]) -> Change:
+        """Compare two recordings; a, b: (recording, camera). It takes as long as `Cycle.of`.
+
+        The phase of b is that of the moments of a that it is like.
+        """
+        one, other = (Cycle.of(embeddings, *side) for side in (a, b))
+        if not (one.repeats and other.repeats):
+            return cls(None, (one, other))
+        z_a, z_b = embeddings.z[one.rows], embeddings.z[other.rows]
+        phase = phase_like(z_b, z_a, one.phase)
+        phase = np.where(np.isfinite(other.phase), phase, np.nan)
+        bins = int(np.clip(round(one.period), 4, BINS))
+        return cls(drift(z_a, one.phase, z_b, phase, bins), (one, other))
+
+    def at(self, phase: float) -> np.ndarray:
+        """(R,) frames of the columns' recording at a phase, one of each repetition."""
+        rows = self.cycles[0].at(phase)
+        return self.cycles[0].frames[rows[rows >= 0]]
+
     @cached_property
     def worst(self) -> np.ndarray:
         """(R,) frames of the columns' recording at the phase at which most has changed."""
         if self.drift is None or not np.isfinite(self.drift.worst):
             return np.zeros(0, int)
-        cycle = self.cycles[0]
-        rows = cycle.at(self.drift.worst)
-        return cycle.frames[rows[rows >= 0]]
+        return self.at(self.drift.worst)
 
 
 def _middles(frames: np.ndarray, n: int) -> np.ndarray:
     """The middle frame of every n rows."""
     starts = np.arange(0, len(frames), n)
     return (frames[starts] + frames[np.minimum(starts + n, len(frames)) - 1]) / 2
-
-
-def _drift(embeddings: Embeddings, a: Cycle, b: Cycle) -> Drift:
-    """What changed between two cycles; the phase of b is that of the moments of a it is like."""
-    z_a, z_b = embeddings.z[a.rows], embeddings.z[b.rows]
-    phase = phase_like(z_b, z_a, a.phase)
-    phase = np.where(np.isfinite(b.phase), phase, np.nan)
-    bins = int(np.clip(round(a.period), 4, BINS))
-    return drift(z_a, a.phase, z_b, phase, bins)
 
 
 class DriftPlot:

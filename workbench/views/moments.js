@@ -282,7 +282,10 @@ export function render({model, el}) {
   }
   /** The player that shows both tells its frame. */
   function stepped({detail}) {
-    if (model.running && !from) { step(pair(detail)) }
+    if (!model.running || from) { return }
+    const [k, m] = pair(detail)
+    step([k, m])
+    if (k !== detail) { lead({pause: true}); lead({frame: k}) }       // one of the two is over
   }
   addEventListener(`cursor-${model.player}`, stepped)
   function pressed(e) {

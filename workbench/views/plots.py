@@ -146,6 +146,8 @@ def similarity(
         invert_yaxis=True,
         aspect=1,
         responsive=True,
+        framewise=True,  # the axes are those of the matrix that is shown, also of a longer one
+        fontsize={"labels": "13px", "title": "13px"},
         xlabel=f"{column_name} (frame)",
         ylabel=f"{row_name} (frame)",
         title=title,

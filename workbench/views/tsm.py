@@ -17,12 +17,17 @@ from workbench.data.manifest import DataSet
 from workbench.views import plots
 from workbench.views.cycle import Cycle, rows_of
 from workbench.views.in_step import InStep
-from workbench.views.matched import DriftPlot, Match
+from workbench.views.matched import Change, DriftPlot, Match
 from workbench.views.moments import Moments, nearest
 from workbench.views.overlays import Blocks, Overlays, step
 from workbench.views.selection import Cursor, Watching
 from workbench.views.ticking import Task, Ticker
-from workbench.views.tsm_words import blocks_in_words, match_in_words, period_in_words
+from workbench.views.tsm_words import (
+    blocks_in_words,
+    change_in_words,
+    match_in_words,
+    period_in_words,
+)
 
 LINES = ("column", "row")
 ITSELF = "the same recording"
@@ -35,6 +40,7 @@ class Found:
     cycle: Cycle | None = None
     blocks: Blocks | None = None
     match: Match | None = None
+    change: Change | None = None
 
 
 class SimilarityView(Watching, pn.viewable.Viewer):
@@ -124,7 +130,7 @@ class SimilarityView(Watching, pn.viewable.Viewer):
 
     def _image(self) -> hv.Image:
         if self.against:
-            title = "Bright: a moment of one is like one of the other"
+            title = "Bright: alike moments of the two"
         elif self.rows == self.columns:
             title = "Bright off the diagonal: it comes again"
         else:
@@ -219,7 +225,7 @@ class SimilarityView(Watching, pn.viewable.Viewer):
         """What is to be looked for, as (kind, (recording, camera), ...)."""
         columns, rows = self.sides
         if self.against:
-            return [("match", columns, rows)] if self.matched else []
+            return [(kind, columns, rows) for kind in ("match", "change") if self.matched]
         kinds = {"cycle": self.periods, "blocks": self.parts}
         return [(kind, columns) for kind, asked in kinds.items() if asked]
 
@@ -235,11 +241,11 @@ class SimilarityView(Watching, pn.viewable.Viewer):
                 self._task = missing, Task(lambda: self._find(*missing))
                 self._ticker.start()
 
-    def _find(self, kind: str, *sides: tuple[str, str]) -> Cycle | Blocks | Match | None:
+    def _find(self, kind: str, *sides: tuple[str, str]) -> Cycle | Blocks | Match | Change | None:
         if kind == "cycle":
             return Cycle.of(self.embeddings, *sides[0])
-        if kind == "match":
-            return Match.of(self.embeddings, *sides)
+        if kind != "blocks":
+            return {"match": Match, "change": Change}[kind].of(self.embeddings, *sides)
         rows = rows_of(self.embeddings, *sides[0])
         return Blocks.of(self.embeddings.z[rows], self.embeddings.index["frame"].to_numpy()[rows])
 
@@ -260,6 +266,7 @@ class SimilarityView(Watching, pn.viewable.Viewer):
         wrong = [str(v) for v in found.values() if isinstance(v, Exception)]
         self.found = Found(**{k: v for k, v in found.items() if not isinstance(v, Exception)})
         cycle, parts, match = self.found.cycle, self.found.blocks, self.found.match
+        change = self.found.change
         self.overlays.cycles(cycle)
         self.overlays.blocks(parts if parts and len(parts.names) > 1 else None)
         (recording, _), (other, _) = self.sides
@@ -269,15 +276,16 @@ class SimilarityView(Watching, pn.viewable.Viewer):
         if not np.array_equal(path, self.moments.path):
             self.moments.param.update(path=path, running=False)
             self.in_step.show(self.dataset, recording, other, path)
-        drifted = bool(match and match.drift)
+        drifted = bool(change and change.drift)
         if drifted:
-            self.drift.show(match.drift)
+            self.drift.show(change.drift)
         self._drift.visible = drifted
         fps = [self.dataset.videos[self.dataset.cameras(n)[0]].fps for n in (recording, other)]
         said = [
             period_in_words(cycle, fps[0]) if cycle else "",
             blocks_in_words(parts, fps[0]) if parts else "",
-            match_in_words(match, (recording, other), fps) if match else "",
+            match_in_words(match) if match else "",
+            change_in_words(change, (recording, other), fps) if change else "",
             *map(escape, wrong),
             "Looking …" if len(found) < len(self._asked()) else "",
             self._coarse(),
@@ -296,17 +304,14 @@ class SimilarityView(Watching, pn.viewable.Viewer):
 
     def _go_to_phase(self, phase: float) -> None:
         """A phase of the drift was clicked: the next moment there, and its match."""
-        match = self.found.match
-        if match is None or match.cycles is None or not 0 <= phase < 1:
+        change, path = self.found.change, self.moments.path
+        if change is None or change.drift is None or not len(path) or not 0 <= phase < 1:
             return
-        cycle = match.cycles[0]
-        rows = cycle.at(phase)
-        frames = cycle.frames[rows[rows >= 0]]
-        if not len(frames):
-            return
-        frame = int(next((f for f in frames if f > self.cursor.frame), frames[0]))
-        self.other = int(self.moments.path[min(frame, len(self.moments.path) - 1)])
-        self.cursor.move(frame, "")
+        frames = change.at(phase)
+        if len(frames):
+            frame = int(next((f for f in frames if f > self.cursor.frame), frames[0]))
+            self.other = int(path[min(frame, len(path) - 1)])
+            self.cursor.move(frame, "")
 
     def _layout(self) -> pn.viewable.Viewable:
         small = {"size": "small", "margin": (4, 8)}

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from workbench.views.cycle import Cycle
-from workbench.views.matched import CLEAR, Match
+from workbench.views.matched import CLEAR, Change, Match
 from workbench.views.overlays import PERIOD, Blocks
 
 
@@ -44,28 +44,29 @@ def blocks_in_words(blocks: Blocks, fps: float) -> str:
     return f"<b>{len(blocks.names)} blocks</b>: {parts}{'; one letter: alike' if alike else ''}."
 
 
-def match_in_words(match: Match, names: tuple[str, str], fps: Sequence[float]) -> str:
-    """How well two recordings match, and what drifted."""
-    a, b = map(escape, names)
-    said = [
+def match_in_words(match: Match) -> str:
+    """How well two recordings match."""
+    said = (
         f"<b>Path</b>: {match.mean:.2f} between matched moments on average (0 the same, 1.41 "
         f"unrelated), {match.path.cost:.1f} in all."
-    ]
+    )
     if max(match.every) > 1:
         every = " and ".join(str(n) for n in match.every)
-        said.append(f"Found among means of {every} moments (columns and rows): both are long.")
-    return " ".join(said) + f"<br>{_drift_in_words(match, a, b, fps)}"
+        said += f" Found among means of {every} moments (columns and rows): they are long."
+    return said
 
 
-def _drift_in_words(match: Match, a: str, b: str, fps: Sequence[float]) -> str:
-    if match.drift is None:
+def change_in_words(change: Change, names: tuple[str, str], fps: Sequence[float]) -> str:
+    """What drifted from one recording to another. names, fps: of the columns', of the rows'."""
+    if change.drift is None:
         return "They are not compared by phase: nothing repeats in one of them."
-    found, hops = match.drift, [c.hop for c in match.cycles]
+    a, b = map(escape, names)
+    found, hops = change.drift, [c.hop for c in change.cycles]
     seconds = [p * hop / f for p, hop, f in zip(found.period, hops, fps, strict=True)]
-    change = seconds[1] / seconds[0] - 1
+    longer = seconds[1] / seconds[0] - 1
     tempo = (
-        f"A cycle takes {seconds[1]:.2f} s in {b}, {seconds[0]:.2f} s in {a} ({change:+.1%})."
-        if np.isfinite(change)
+        f"A cycle takes {seconds[1]:.2f} s in {b}, {seconds[0]:.2f} s in {a} ({longer:+.1%})."
+        if np.isfinite(longer)
         else ""
     )
     far = found.distance[np.isfinite(found.distance)]
@@ -76,7 +77,7 @@ def _drift_in_words(match: Match, a: str, b: str, fps: Sequence[float]) -> str:
             f"<b>Drift</b>: {tempo} No phase has changed by as much as it varies (at most "
             f"{far.max():.1f} of its spread)."
         )
-    first = f", as at {match.worst[0] / fps[0]:.2f} s" if len(match.worst) else ""
+    first = f", as at {change.worst[0] / fps[0]:.2f} s" if len(change.worst) else ""
     return (
         f"<b>Drift</b>: {tempo} Most has changed at phase {found.worst:.2f}{first}: "
         f"{far.max():.1f} times its spread."
