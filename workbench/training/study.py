@@ -148,7 +148,9 @@ def load_scores(study: Study, workspace: Workspace) -> pd.DataFrame:
     path = study.folder(workspace) / "scores.csv"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there yet: workbench study {study.name}")
-    return pd.read_csv(path, dtype={"failed": "string"}).fillna({"failed": ""})
+    found = pd.read_csv(path, dtype={"failed": "string"}).fillna({"failed": ""})
+    missing = [name for name in study.scores if name not in found]  # so far no row has them
+    return found.reindex(columns=[*found.columns, *missing])
 
 
 def table(scores: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
