@@ -1,14 +1,19 @@
 """The command line as a user meets it: real processes, real files, also with wrong input."""
 
 import os
+import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.barcode import write_barcode_video
+from tests.training.test_vigil import pictures, write
+from workbench import watching
 from workbench.cli import _stored_side, _with_settings, main
 from workbench.data.video import ClipShape
 from workbench.training.experiment import DataConfig
@@ -253,3 +258,54 @@ def test_one_broken_run_does_not_hide_the_others(run, tmp_path):
         (folder / "config.yaml").write_text(text)
     said = run("runs")
     assert "broken" in said and "cannot be read" in said and "poor" in said and "x" in said
+
+
+def test_watching_a_video_beside_a_normal_one(run, tmp_path, monkeypatch):
+    write(tmp_path / "normal.mp4", pictures(8))
+    (tmp_path / "new").mkdir()
+    write(tmp_path / "new" / "a.mp4", pictures(6, strange=[(3, 4)], seed=1))
+    (tmp_path / "new" / "b.mp4").write_bytes(b"no video")
+    out = ["--out", tmp_path / "out"]
+    said = run("watch", tmp_path / "new", "--reference", tmp_path / "normal.mp4", *out)
+    assert "threshold: " in said and "an alarm begins" in said and "times real time" in said
+    assert "warning: b.mp4" in said and "repetitions of" in said
+    (alarm,) = (tmp_path / "out/alarms.csv").read_text().splitlines()[1:]
+    assert alarm.startswith("a.mp4,") and alarm.split(",")[8] == "normal.mp4"
+    page = (tmp_path / "out/report.html").read_text()
+    assert "1 alarm in a.mp4" in page and page.count("data:image/jpeg") == 2
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=['\"]?https?:", page)
+
+    original = watching._until
+    monkeypatch.setattr(
+        watching, "_until", lambda frames, stopped: original(press(frames), stopped)
+    )
+
+    def press(frames):
+        for k, frame in enumerate(frames):
+            if k == 100:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield frame
+
+    video = tmp_path / "new" / "a.mp4"
+    said = run("watch", video, "--reference", tmp_path / "normal.mp4", "--threshold", 0.9)
+    assert "stopped by hand after" in said
+    (folder,) = (tmp_path / "workspace/watches").iterdir()
+    assert len((folder / "scores.csv").read_text().splitlines()) == 51
+    assert "Stopped by hand" in (folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["nowhere.mp4", "--reference", "normal.mp4"], "is missing"),
+        (["normal.mp4", "--reference", "nowhere.mp4"], "is missing"),
+        (["normal.mp4", "--reference", "normal.mp4", "--k", "0"], "k must be at least 1"),
+        (["normal.mp4", "--reference", "normal.mp4", "--run", "none"], "no run 'none'"),
+        (["normal.mp4", "--reference", "wide.mp4"], "nothing could be watched"),
+    ],
+)
+def test_what_cannot_be_watched_is_explained(run, tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "normal.mp4", pictures(1))
+    write(tmp_path / "wide.mp4", [np.zeros((48, 128, 3), np.uint8)] * 5)
+    assert expected in run("watch", *arguments, ok=False)

@@ -85,6 +85,17 @@ def test_phases_meet_around_the_circle_and_rows_without_one_meet_all(rng):
     np.testing.assert_allclose(scores[2:], all_scores[2:])
 
 
+def test_the_expected_phase_goes_on_where_the_look_jumps():
+    true = np.arange(200) / 21 % 1
+    looks = true.copy()
+    looks[100:105] = (looks[100:105] + 0.4) % 1
+    looks[:3] = np.nan
+    expected = anomaly.expected_phase(looks, 20)  # the tempo is known roughly
+    off = np.abs((expected - true + 0.5) % 1 - 0.5)
+    assert np.isnan(expected[:3]).all()
+    assert np.nanmax(off) < 0.08
+
+
 def test_the_reference_is_scored_without_what_is_near_in_time(rng):
     z = rng.normal(size=(40, 6))
     video, row = np.repeat([0, 1], 20), np.tile(np.arange(20), 2)

@@ -127,6 +127,22 @@ def left_out_scores(
     return _scored(normal, normal, *self_knn(normal, k, allowed), metric)
 
 
+def expected_phase(phase: np.ndarray, period: float) -> np.ndarray:
+    """The phase that the rows around each one make likely, whatever it looks like itself.
+
+    phase: (N,) in [0, 1), NaN where there is none; period: rows per cycle. It goes on evenly: the
+    mean around the circle of what the rows within a cycle to either side say [our reconstruction].
+    So a step of the cycle that is done at the wrong time keeps the phase of that time.
+    """
+    phase = np.asarray(phase, float)
+    rows, half = np.arange(len(phase)), max(1, round(period))
+    turns = np.nan_to_num(np.exp(2j * np.pi * (phase - rows / period)))
+    sums = np.concatenate([[0], np.cumsum(turns)])
+    mean = sums[np.minimum(len(rows), rows + half + 1)] - sums[np.maximum(0, rows - half)]
+    expected = (np.angle(mean) / (2 * np.pi) + rows / period) % 1
+    return np.where(np.isnan(phase) | (np.abs(mean) < 1e-9), np.nan, expected)
+
+
 def near(phase: np.ndarray, bank_phase: np.ndarray, width: float) -> Rule:
     """Allow rows at most `width` around the circle; a row without a phase meets all."""
     phase, bank_phase = np.asarray(phase, float), np.asarray(bank_phase, float)

@@ -28,10 +28,12 @@ FOLDS = 8
 """Groups of stretches of a reference that are judged by the others."""
 FURTHEST = 100
 """How much rarer than one alarm in the normal video the alarms may be that a threshold aims at."""
+FAR = 1e7
+"""Seconds between the moments of two videos."""
 SAME_RATE = 0.02
 """Rates that differ by less than this share are the same."""
 COMPACT = 32
-"""Principal components in which cycles are looked for."""
+"""Directions in which cycles are looked for, half of them principal components."""
 BATCH = 64
 """Rows of a file that are seen at a time."""
 
@@ -91,8 +93,8 @@ class Reference:
     """Numbers in a row as a sight gives it."""
     raw: np.ndarray
     """(M, dim) the rows as a sight gives them."""
-    fit: Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]
-    """Such rows of a reference -> what tells rows beside them."""
+    fit: Callable[[np.ndarray, np.ndarray], Callable[[np.ndarray], np.ndarray]]
+    """Such rows of a reference, and their moments -> what tells rows beside them."""
     express: Callable[[np.ndarray], np.ndarray]
     """Rows as a sight gives them -> rows to compare."""
     mean: np.ndarray
@@ -157,7 +159,8 @@ def read_reference(
             f"k is {config.k} and the reference has {len(raw)} rows. Lower k, or give a longer "
             "reference."
         )
-    express = sight.fit(raw)
+    moments = np.array([tick.seconds for tick in seen]) + FAR * number
+    express = sight.fit(raw, moments)
     z = express(raw)
     mean, components = _principal(z)
     compact, longest = (z - mean) @ components.T, int(np.bincount(number).argmax())
@@ -330,7 +333,8 @@ def _own_scores(reference: Reference, config: VigilConfig) -> list[np.ndarray]:
         bank = ~near
         if not judged.any() or bank.sum() < max(2, config.k):
             continue
-        express = reference.fit(reference.raw[bank])
+        moments = reference.seconds[bank] + FAR * video[bank]
+        express = reference.fit(reference.raw[bank], moments)
         z, normal = express(reference.raw[judged]), express(reference.raw[bank])
         if phase is None:
             scores[judged] = anomaly.anomaly_scores(z, normal, config.k, config.metric)[0]
@@ -361,13 +365,17 @@ def whole_period(rows: np.ndarray) -> tuple[float, float]:
 
 
 def _principal(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(D,) mean and (C, D) principal components of a sample of the rows, at least two."""
+    """(D,) mean of the rows and (C, D) directions: principal ones of a sample, and random ones.
+
+    The random ones see what does not move in the reference, because it is short, say.
+    """
     mean = z.mean(axis=0)
     some = z[:: max(1, len(z) // 2000)] - mean
-    components = np.linalg.svd(some, full_matrices=False)[2][:COMPACT]
-    if len(components) < 2:
-        components = np.eye(2, z.shape[1], dtype=z.dtype)
-    return mean, components
+    half = COMPACT // 2
+    principal = np.linalg.svd(some, full_matrices=False)[2][:half]
+    random = np.random.default_rng(0).normal(size=(half, z.shape[1]))
+    random /= np.linalg.norm(random, axis=1, keepdims=True)
+    return mean, np.concatenate([principal, random]).astype(np.float32)
 
 
 def counted(taken: Iterable[Tick], tell: Callable[[int], object]) -> Iterator[Tick]:

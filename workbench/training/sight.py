@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from workbench.analysis.neighbours import self_knn
 from workbench.data.video import Clip, ClipShape, VideoSource
 
 if TYPE_CHECKING:
@@ -67,8 +68,11 @@ class Sight(Protocol):
         """The rows of a video, `batch` of them at a time: the more, the faster and the later."""
         ...
 
-    def fit(self, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """How rows are to be told beside the (M, D) rows of a reference: (B, D) -> (B, D')."""
+    def fit(self, rows: np.ndarray, moments: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """How rows are to be told beside the (M, D) rows of a reference: (B, D) -> (B, D').
+
+        moments: (M,) seconds, those of different videos far apart.
+        """
         ...
 
 
@@ -132,9 +136,9 @@ class PlainSight:
         if seen:
             yield Rows(np.stack(grids), seen)
 
-    def fit(self, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """What is usual in the reference."""
-        return Usual(rows)
+    def fit(self, rows: np.ndarray, moments: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """By what is usual in the reference."""
+        return Usual(rows, moments)
 
 
 class RunSight:
@@ -181,7 +185,7 @@ class RunSight:
         """(B, D) features: the mean over each window, or those of each picture."""
         return self._single(ticks) if self.per_frame else self._windows(ticks, hop, batch)
 
-    def fit(self, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    def fit(self, rows: np.ndarray, moments: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """As the encoder tells them."""
         return lambda z: z
 
@@ -272,24 +276,38 @@ class RunSight:
 
 
 class Usual:
-    """How rows differ from those of a reference, in units of how they usually differ there.
+    """How rows differ from those of a reference, in units of how like moments differ there.
 
-    A row is told by how far it is from the reference's mean along each principal direction, over
-    the reference's spread along it (and `FLOOR`), with one constant number more of `CONSTANT` times
-    the length of a usual row. So the distance of two unit vectors grows with the difference of
-    their rows, and what varies a lot in the reference (a person who walks behind) counts less.
-    Without the constant only the direction from the mean would count. [our reconstruction]
+    Each row of the reference has a like moment: the nearest row that is more than `CLOSE` away in
+    time, in another repetition. Along each direction in which the two of such a pair differ (the
+    principal ones), a row is told by its distance from the mean over the usual difference (and
+    `FLOOR`): light or a person who walks behind count less, the cycle itself keeps its size. One
+    constant number more, of `CONSTANT` times the length of a usual difference, makes the distance
+    of two unit vectors grow with that of their rows. [our reconstruction]
     """
 
     FLOOR = 0.07
     """Variation that is the noise of a camera, in units of `_edges`."""
     CONSTANT = 3.0
+    CLOSE = 1.0
+    """Seconds."""
+    MOST = 4000
+    """Rows whose like moments are looked for, and among which."""
 
-    def __init__(self, rows: np.ndarray) -> None:
+    def __init__(self, rows: np.ndarray, moments: np.ndarray) -> None:
         self.mean = rows.mean(axis=0)
-        off = rows - self.mean
+        self.directions = self._directions(rows - self.mean)
+        step = -(-len(rows) // self.MOST)
+        some, when = rows[::step], np.asarray(moments)[::step]
+        like = self_knn(self(some), 1, lambda i, j: np.abs(when[i] - when[j]) > self.CLOSE)[1][:, 0]
+        if np.count_nonzero(like >= 0) > 1:
+            pairs = like >= 0
+            self.directions = self._directions((some[pairs] - some[like[pairs]]) / np.sqrt(2))
+
+    def _directions(self, off: np.ndarray) -> np.ndarray:
+        """(D, D) principal directions of differences, each over its standard deviation."""
         variance, directions = np.linalg.eigh(off.T @ off / len(off))
-        self.directions = directions / np.sqrt(variance.clip(0) + self.FLOOR**2)
+        return directions / np.sqrt(variance.clip(0) + self.FLOOR**2)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """(B, D + 1) out of (B, D)."""

@@ -298,7 +298,8 @@ class _Lookout:
             if have >= want:
                 break
         rows = np.concatenate(parts[::-1])[-want:]
-        return phase_like(rows, r.compact(r.z), r.phase)[-n:]
+        found = phase_like(rows, r.compact(r.z), r.phase)
+        return anomaly.expected_phase(found, r.period)[-n:]
 
 
 def _block(period: float) -> int:
