@@ -114,7 +114,7 @@ class DriftPlot:
     def __init__(self) -> None:
         self.bars = ColumnDataSource({"phase": [], "distance": [], "color": [], "width": []})
         self.figure = figure(
-            height=150, min_width=200, sizing_mode="stretch_width", toolbar_location=None,
+            height=170, min_width=200, sizing_mode="stretch_width", toolbar_location=None,
             tools="", x_range=Range1d(0, 1), x_axis_label="phase", y_axis_label="change / spread",
         )  # fmt: skip
         self.figure.vbar("phase", "width", "distance", source=self.bars, color="color")
@@ -131,4 +131,4 @@ class DriftPlot:
             "width": np.full(len(far), width),
         }  # fmt: skip
         self.figure.y_range.end = 1.1 * max(2 * CLEAR, float(far.max(initial=0)))
-        self.figure.title.text = "What changed, over the cycle: click a phase to see it"
+        self.figure.title.text = "What changed: click a phase"

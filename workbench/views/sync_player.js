@@ -697,8 +697,9 @@ class SyncPlayer {
     const same = this.applied.length === shift.length && shift.every((s, i) => s === this.applied[i])
     if (frame === this.told && same) return
     this.applied = shift
+    if (frame !== this.told) this.frame = clamp(this.told = frame, 0, this.length - 1)
     this.refresh()
-    this.go(frame === this.told ? this.frame : this.told = frame)
+    this.go(this.frame)
   }
 
   /** Somebody else on the page leads: no Python between. `held`: by hand, and not at its end yet. */

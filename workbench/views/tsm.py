@@ -339,10 +339,11 @@ class SimilarityView(Watching, pn.viewable.Viewer):
             sizing_mode="stretch_width", margin=0, visible=False,
         )  # fmt: skip
         grid = {
-            "display": "grid", "gap": "12px", "align-items": "start", "align-content": "start",
+            "display": "grid", "gap": "12px", "align-items": "start",
             "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 300px), 1fr))",
+            "grid-auto-rows": "max-content",
         }  # fmt: skip
-        # a flex box in a grid may be squeezed to less than its pictures; a block may not
+        # left to themselves, rows of a grid and flex boxes squeeze a picture that can shrink
         wide = {"sizing_mode": "stretch_width", "margin": 0, "styles": {"display": "block"}}
         self._body = pn.Column(
             pn.FlexBox(self._other, *self._pickers, *(t for t, _ in self._toggles)),
