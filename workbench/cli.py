@@ -420,7 +420,7 @@ def evaluate(
 
 
 def study(
-    which: Positional[Literal["judo", "bottling"]],
+    which: Positional[Literal["judo", "judo-backbones", "bottling"]],
     quick: bool = False,
     seeds: int | None = None,
     data: str | None = None,
@@ -431,8 +431,8 @@ def study(
     Can be stopped and repeated: a run that is finished is not trained again.
 
     Args:
-        which: judo: pre-training for online detection of throws. bottling: CycleCL, features of
-            the phase of a machine, for anomalies.
+        which: judo: pre-training for online detection of throws; judo-backbones: its part on large
+            networks. bottling: CycleCL, features of the phase of a machine, for anomalies.
         quick: The small network alone, short runs, one seed: minutes in place of hours.
         seeds: How often everything is repeated; default: 3, quick: 1.
         data: Name of the data set; default: judo-full, bottling-full or, of its quick form,
@@ -448,7 +448,7 @@ def study(
     demo, size, seed = DATA[which](quick)
     if data is None and demo not in place.data_names():
         with _Bar("making the demo", "thousandths") as bar:
-            for step in DEMOS[which](place, size, seed, demo):
+            for step in DEMOS[which.partition("-")[0]](place, size, seed, demo):
                 bar.show(step.done, step.total, step.message, step.eta)
     plan = STUDIES[which](data or demo, quick, seeds)
     place.data_folder(plan.data)

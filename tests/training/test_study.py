@@ -191,6 +191,10 @@ def test_a_part_of_the_judo_study_has_no_verdict_where_rows_are_missing():
     assert "BYOL" not in judo.findings(diverged)[0].measured
 
 
+def rows_of(plan):
+    return {cell.row for cell in plan.cells}
+
+
 def test_the_large_backbones_are_not_compared_with_the_small_one():
     scores = planted(MoCo_v2=(0.5, 0.6))
     big = scores[scores["row"] == "MoCo v2"].assign(row=f"MoCo v2, {judo.X3D}", accuracy=0.99)
@@ -241,5 +245,8 @@ def test_the_judo_study_plans_every_method_with_and_without_other_cameras():
         for before, after in zip(cell.stages, cell.stages[1:], strict=False):
             assert after.experiment.init == before.name
     whole = judo.judo_study("data", seeds=2)
+    part = judo.backbones_study("data", seeds=2)
+    large = {c.row for c in whole.cells} - rows_of(plan)
+    assert rows_of(part) == large and len(part.cells) == len(large) * 2 + 4
     assert {c.seed for c in whole.cells} == {0, 1}
     assert any("X3D" in c.row for c in whole.cells) and any("GRU" in c.row for c in whole.cells)

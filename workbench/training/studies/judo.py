@@ -10,6 +10,7 @@ background a short run learns instead of the motion), one optimizer, far fewer s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -74,12 +75,10 @@ class Size:
     looks: int
     """How often a classifier is judged on held-out recordings while it trains."""
     batch: int
-    big: bool
-    """Whether the backbones of the thesis take part; otherwise tiny3d alone."""
 
 
-QUICK = Size(seeds=1, pretrain=60, probe=60, supervised=120, looks=3, batch=32, big=False)
-FULL = Size(seeds=3, pretrain=400, probe=200, supervised=400, looks=8, batch=32, big=True)
+QUICK = Size(seeds=1, pretrain=60, probe=60, supervised=120, looks=3, batch=32)
+FULL = Size(seeds=3, pretrain=400, probe=200, supervised=400, looks=8, batch=32)
 
 DATA = "judo-full"
 SMALL = Tiny3D()
@@ -102,16 +101,37 @@ def demo(quick: bool) -> tuple[str, Literal["small", "full"], int]:
 
 
 def judo_study(data: str, quick: bool = False, seeds: int | None = None) -> Study:
-    """The study on a judo data set of the workspace, best the full one."""
+    """The study on a judo data set of the workspace, best the full one, with tiny3d.
+
+    The long form has the thesis's backbones as well.
+    """
+    grids = _grids("judo", data, quick, seeds)
+    cells = [c for grid in grids for c in grid.cells() + (grid.backbones() if not quick else [])]
+    title = "Pre-training for online detection of judo throws"
+    return _study(grids[0].study, title, data, cells, findings)
+
+
+def backbones_study(data: str, quick: bool = False, seeds: int | None = None) -> Study:
+    """The part of the study that is on the thesis's backbones, alone."""
+    grids = _grids("judo-backbones", data, quick, seeds)
+    cells = [cell for grid in grids for cell in grid.backbones()]
+    title = "The thesis's backbones for online detection of judo throws"
+    return _study(grids[0].study, title, data, cells, backbone_findings)
+
+
+def _grids(study: str, data: str, quick: bool, seeds: int | None) -> list[_Grid]:
     size = QUICK if quick else FULL
     if seeds is not None and seeds < 1:
         raise ValueError(f"a study needs at least 1 seed; found {seeds}.")
-    size = replace(size, seeds=seeds or size.seeds)
-    name = f"judo-{'quick' if quick else 'full'}" + f"-{data}" * (data != DATA)
-    cells = [cell for seed in range(size.seeds) for cell in _Grid(name, data, size, seed).cells()]
-    title = "Pre-training for online detection of judo throws"
+    name = f"{study}-{'quick' if quick else 'full'}" + f"-{data}" * (data != DATA)
+    return [_Grid(name, data, size, seed) for seed in range(seeds or size.seeds)]
+
+
+def _study(
+    name: str, title: str, data: str, cells: list[Cell], found: Callable[..., list[Finding]]
+) -> Study:
     higher = ("accuracy", "balanced_accuracy", "frame_map", "detected")
-    return Study(name, title, data, "test", tuple(cells), SCORES, higher, score, findings)
+    return Study(name, title, data, "test", tuple(cells), SCORES, higher, score, found)
 
 
 class _Grid:
@@ -137,12 +157,11 @@ class _Grid:
         for width in (32, 512):
             head = moco.model_copy(update={"hidden": width})
             found.append(self._pretrained(f"MoCo v2, head {width}", OTHER, head, OtherCamera()))
-        if self.size.big:
-            found += self._backbones(moco)
         return found
 
-    def _backbones(self, moco: MethodSettings) -> list[Cell]:
+    def backbones(self) -> list[Cell]:
         """The thesis's two: a 2-D network on single frames, a GRU learned on top; and X3D-XS."""
+        moco = METHODS["MoCo v2"]
         found = self._without_pretraining(f", {GRU}", ResNet18GRU())
         found += self._without_pretraining(f", {X3D}", X3DXS(), 4)
         for column, sampler in _samplers().items():
@@ -327,6 +346,17 @@ def findings(scores: pd.DataFrame) -> list[Finding]:
             "The best pre-training beats training with labels from scratch.", known["accuracy"]
         ),
         _longer(known["accuracy"]),
+    ]
+
+
+def backbone_findings(scores: pd.DataFrame) -> list[Finding]:
+    """The same of the thesis's backbones; see `findings`."""
+    known = scores[scores["failed"] == ""].set_index(["row", "column", "seed"])
+    known = known.reindex(columns=["accuracy", "loss", "boundary"])
+    return [
+        _compared("Positives from another camera raise the accuracy.", known["accuracy"], True),
+        _compared("They raise the loss.", known["loss"], larger=True),
+        _compared("They help at the boundary.", known["boundary"], larger=False),
     ]
 
 
