@@ -563,6 +563,8 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
         if name
     }
     experiment = _with_settings(experiment.model_copy(update=parts), rest, usage)
+    if chosen.method in RECIPES:
+        print(f"recipe {chosen.method}: {_told(experiment)}; every setting is an option")
     sampler = experiment.sampler.name
     name = chosen.name or place.free_run(f"{chosen.method}-{sampler}-{chosen.data}")
     _train(experiment, _writable(place).runs / _good(name))
@@ -574,16 +576,19 @@ def _start(method: str, data: str, recipes: dict, methods: dict) -> Experiment:
     from workbench.training.experiment import DataConfig, Experiment
 
     if method in recipes:
-        found = recipes[method](data)
-        clip, length = found.data.clip, found.train.steps or f"{found.train.epochs} epochs of"
-        print(
-            f"recipe {method}: {found.encoder.name} on {clip.length} frames of {clip.size} x "
-            f"{clip.size}, {length} steps of {found.train.batch} examples; every setting is an "
-            "option"
-        )
-        return found
+        return recipes[method](data)
     build = _one("method", method, methods, [*recipes, *methods])
     return Experiment(data=DataConfig(name=data), method=build(), sampler=SameVideo(n=build.views))
+
+
+def _told(experiment: Experiment) -> str:
+    """What a run costs, in a line."""
+    clip, train = experiment.data.clip, experiment.train
+    length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
+    return (
+        f"{experiment.encoder.name} on {clip.length} frames of {clip.size} x {clip.size}, {length} "
+        f"in batches of {train.batch} examples"
+    )
 
 
 def _within(experiment: Experiment, place: Workspace) -> Experiment:

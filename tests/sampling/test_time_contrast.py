@@ -53,7 +53,7 @@ def test_what_cannot_work_is_told():
         TimeContrast.parse({"near": 20})
     with pytest.raises(ValueError, match=r"at most 30 frames apart.*sampler\.far \(30\).*Raise"):
         TimeContrast(far=30).usable(ONE)
-    with pytest.raises(ValueError, match=r"one camera.*needs two"):
+    with pytest.raises(ValueError, match=r"one camera.*Set sampler.other_camera to false"):
         TimeContrast(other_camera=True).usable(ONE)
     with pytest.raises(ValueError, match="longest video has 60"):
         TimeContrast().usable(source(("a", "1", 60, 0), shape=ClipShape(length=64, stride=2)))

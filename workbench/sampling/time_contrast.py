@@ -55,7 +55,14 @@ class TimeContrast(Sampler):
                 f"frames of a chunk are at most {span} frames apart and a negative needs more than "
                 f"sampler.far ({self.far}). Raise clip.length or clip.stride, or lower far."
             )
-        return OtherCamera().usable(source) if self.other_camera else long_enough(source)
+        if not self.other_camera:
+            return long_enough(source)
+        if not any(source.other_cameras(i) for i in range(len(source))):
+            raise ValueError(
+                "every recording has one camera, and sampler.other_camera takes the positive from "
+                "a second one. Set sampler.other_camera to false, as in recipe tcn."
+            )
+        return OtherCamera().usable(source)
 
     def sample(self, source: VideoSource, i: int, rng: np.random.Generator) -> Example:
         """A chunk of video i twice, or from two cameras, and triplets of their frames."""
