@@ -372,7 +372,7 @@ def evaluate(
     overlap: int | None = None,
     streaming: bool = False,
     hop: int | None = None,
-    alarms_per_hour: float = 1.0,
+    alarms_per_hour: float | None = None,
     workspace: WorkspacePath = None,
 ) -> None:
     """How good a run is, by a protocol; the results are kept with the run.
@@ -389,7 +389,7 @@ def evaluate(
         streaming: Carry the state of a recurrent encoder on from chunk to chunk.
         hop: Frames between windows, of anomaly and repetition; default: as embed has it.
         alarms_per_hour: False alarms per hour of normal video that the threshold of anomaly aims
-            at.
+            at; default: as few as the normal video can show.
         workspace: Where both lie.
     """
     from workbench.data.manifest import DataSet
@@ -402,7 +402,7 @@ def evaluate(
         raise UsageError(f"--hop must be at least 1 frame; found {hop}.")
     if protocol != "detection" and (chunk or overlap is not None or streaming):
         raise UsageError("--chunk, --overlap and --streaming are of --protocol detection alone.")
-    if alarms_per_hour <= 0:
+    if alarms_per_hour is not None and alarms_per_hour <= 0:
         raise UsageError(f"--alarms-per-hour must be above 0; found {alarms_per_hour}.")
     place = find_workspace(workspace)
     source = Run(place.run_folder(run))

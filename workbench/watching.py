@@ -277,7 +277,7 @@ def print_anomaly(found: Evaluation) -> None:
             for k, v in s["knn_f1"].items()
         ),
         ("threshold", s["threshold"],
-         f"{about['alarms_per_hour']:g} false alarms per hour, by {s['normal_hours'] * 60:.1f} min "
+         f"{s['budget']:.3g} false alarms per hour, by {s['normal_hours'] * 60:.1f} min "
          f"of {source}{beyond}"),
         ("F1", s["f1"],
          f"at it: precision {_number(s['precision'])}, recall {_number(s['recall'])}"),

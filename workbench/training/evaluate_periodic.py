@@ -87,7 +87,7 @@ def evaluate_anomaly(
     dataset: DataSet,
     split: str | None = None,
     hop: int | None = None,
-    alarms_per_hour: float = 1.0,
+    alarms_per_hour: float | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """How well anomalies of a split are found by a run's features; made only where it is not there.
@@ -126,7 +126,7 @@ def evaluate_repetition(
 
 
 def judge_anomaly(
-    e: Embeddings, dataset: DataSet, split: str, alarms_per_hour: float = 1.0
+    e: Embeddings, dataset: DataSet, split: str, alarms_per_hour: float | None = None
 ) -> tuple[pd.DataFrame, dict]:
     """Scores against the normal rows of split train, and how well they find what is labelled.
 
@@ -137,8 +137,10 @@ def judge_anomaly(
     knn_f1: k -> macro and abnormal: votes of the rows of split train and of the other judged
         recordings, with their labels [our reconstruction].
     threshold: from a budget of false alarms on normal video of split val; without one on that of
-        train, each recording against the others. precision, recall, f1 of rows, and events,
-        noticed, delay (seconds), false alarms per hour of normal video, are of alarms with it.
+        train, each recording against the others. alarms_per_hour: the budget, by default the
+        smallest that so much normal video can show, one alarm in all of it.
+    precision, recall, f1: of rows at that threshold; and of its alarms events, noticed, delay
+        (seconds), false alarms per hour of normal video.
     kinds: per kind of anomaly rows, recall of rows, events, noticed, delay, average_precision
         (among normal rows).
     """
@@ -172,6 +174,7 @@ def judge_anomaly(
         "knn_f1": _knn_f1(e, seen, normal, labels),
         "threshold": budget.threshold,
         "threshold_held_out": new,
+        "budget": alarms_per_hour or budget.resolution,
         "threshold_extrapolated": budget.extrapolated,
         "normal_hours": budget.hours,
         "precision": rates.precision,
@@ -349,7 +352,11 @@ def _against(
 
 
 def _budget(
-    e: Embeddings, dataset: DataSet, normal: np.ndarray, abnormal: np.ndarray, per_hour: float
+    e: Embeddings,
+    dataset: DataSet,
+    normal: np.ndarray,
+    abnormal: np.ndarray,
+    per_hour: float | None,
 ) -> tuple[anomaly.Budget, bool]:
     """The threshold for a budget of false alarms, and whether it is of held-out normal video."""
     raw = np.full(len(e), np.nan)
@@ -370,6 +377,7 @@ def _budget(
     parts = [anomaly.smooth(raw[t.rows], SMOOTH / t.row_seconds) for t in good]
     parts = [np.where(abnormal[t.rows], np.nan, p) for t, p in zip(good, parts, strict=True)]
     seconds = good[0].row_seconds
+    per_hour = per_hour or 3600 / (seconds * sum(int(np.isfinite(p).sum()) for p in parts))
     return anomaly.threshold_for(parts, seconds, per_hour, joined_rows(seconds)), new
 
 
