@@ -146,7 +146,7 @@ def test_the_crosshair_follows_the_player_without_the_server(explorer):
     page.wait_for_timeout(1500)
     page.evaluate(INNER)
     page.evaluate("for (const d of Bokeh.documents) d.apply_json_patch = () => {}")
-    page.locator(".player").focus()
+    page.locator(".player:visible").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+ArrowRight")
