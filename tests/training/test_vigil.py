@@ -207,7 +207,16 @@ def test_a_short_reference_is_told_and_scores_stand(machine, tmp_path, seconds):
     found = vigil.start(video)
     list(vigil.judge(video, found))
     assert len(found.scores) == 100 and np.isfinite(found.scores).all()
-    assert seconds > 2 or any("a cycle lasts" in note for note in found.notes)
+    told = " ".join(found.notes)
+    assert ("a cycle lasts" in told) == (seconds < 2) and ("is a guess" in told) == (seconds > 2)
+
+
+@pytest.mark.parametrize(("rate", "told"), [(FPS, False), (2 * FPS, True), (FPS // 2, True)])
+def test_a_wrong_frame_rate_shows_in_the_length_of_a_cycle(machine, rate, told):
+    write(machine / "rate.mp4", pictures(12, seed=3), rate)
+    _, _, found, _ = judged(machine, "rate.mp4")
+    assert any("frame rate is wrong" in note for note in found.notes) == told
+    assert found.period == pytest.approx(CYCLE * FPS / rate, rel=0.1)
 
 
 def test_a_video_of_one_frame_has_a_score(machine, tmp_path):

@@ -34,6 +34,8 @@ from workbench.training.sight import Rows, Sight, Tick
 
 PICTURES = 200
 """Alarms that keep their picture: the highest ones."""
+TEMPO = 1.4
+"""Times by which a cycle may be longer or shorter than the reference's before that is told."""
 BLOCK = 256
 """Rows whose phases are found together, at most."""
 
@@ -170,11 +172,24 @@ class Vigil:
         from workbench.analysis.phase import phase
 
         judged.repetitions = repetitions(phase(rows, period)).count
+        usual = reference.period * reference.row_seconds
         if judged.period > reference.length:
             judged.notes.append(
                 f"a cycle lasts {judged.period:.1f} s here and the whole reference "
                 f"{reference.length:.1f} s: moments of the cycle that it lacks look strange. Give "
                 "a reference of a few cycles."
+            )
+        elif math.isnan(usual):
+            judged.notes.append(
+                "nothing repeats in the reference, and things are seen here by what is usual "
+                f"there: that {judged.repetitions:.1f} repetitions were counted is a guess. Give a "
+                "reference of a few cycles."
+            )
+        elif not 1 / TEMPO < judged.period / usual < TEMPO:
+            judged.notes.append(
+                f"a cycle lasts {judged.period:.2f} s here and {usual:.2f} s in the reference: "
+                "another tempo, or a file whose frame rate is wrong. Where it is wrong, write the "
+                "file again at the rate it was filmed at."
             )
 
 
@@ -265,10 +280,11 @@ class _Lookout:
         (first, last, peak, picture), self.open = self.open, None
         after = last + 1 < len(judged.frame)
         step = judged.row_seconds
+        span = max(1, round(step * (judged.fps or r.rate)))
         normal = judged.nearest[peak]
         alarm = Alarm(
             judged.name, judged.frame[first],
-            judged.frame[last + 1] if after else judged.frame[last] + 1,
+            judged.frame[last + 1] if after else min(judged.frame[last] + span, judged.done),
             judged.seconds[first],
             judged.seconds[last + 1] if after else judged.seconds[last] + step,
             judged.smoothed[peak], judged.frame[peak], judged.seconds[peak],
