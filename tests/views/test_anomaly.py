@@ -61,7 +61,9 @@ def test_the_numbers_are_those_of_the_analysis(view, line):
     e, reference = view.embeddings, ["normal0", "normal1"]
     front = (e.index["camera"] == "front").to_numpy()
     normal = np.flatnonzero(front & e.index["recording"].isin(reference).to_numpy())
-    rows = np.flatnonzero(front & ~e.index["recording"].isin(reference).to_numpy())
+    judged = ["wrong0", "wrong1"]  # neither the reference nor what thresholds come from
+    assert [r.recording for r in view.judgement.judged] == judged
+    rows = np.flatnonzero(front & e.index["recording"].isin(judged).to_numpy())
     scores, nearest = anomaly.anomaly_scores(e.z[rows], e.z[normal])
     truth = anomaly.is_abnormal(e.index["label"].to_numpy()[rows])
     j = view.judgement

@@ -147,9 +147,10 @@ class Judgement:
 
     @cached_property
     def judged(self) -> tuple[Judged, ...]:
-        """Those that are not the reference; where there are no others, the reference itself."""
-        others = tuple(r for r in self.recordings if not r.reference)
-        return others or self.recordings
+        """Those that are neither the reference nor what thresholds come from, if there are any."""
+        others = [r for r in self.recordings if not r.reference]
+        source = self.normal[0] if self.normal[1] else ()
+        return tuple([r for r in others if r not in source] or others or self.recordings)
 
     @cached_property
     def normal(self) -> tuple[tuple[Judged, ...], bool]:
