@@ -104,20 +104,21 @@ def main() -> None:
         limit = choose_threshold(reference, config)
         print(f"reference of {len(reference.z)} rows in {time.monotonic() - began:.1f} s")
         print(f"threshold {limit.value:.3f}, {limit.how}")
-        before, began = peak(), time.monotonic()
+        before, began, busy = peak(), time.monotonic(), time.process_time()
         with Record(folder / "out", reference) as record:
             vigil = Vigil(reference, sight, config, limit.value)
             (judged,) = print_alarms(
                 vigil, watch(str(hour), sight.side), record, say=lambda line: None
             )
-        took = time.monotonic() - began
+        took, busy = time.monotonic() - began, time.process_time() - busy
         report = write_watch_report(
             folder / "out" / "report.html", [judged], reference, sight, config, limit
         )
         seconds = judged.seconds[-1]
         print(
             f"{judged.done} frames, {seconds / 60:.1f} min of video in {took:.1f} s: "
-            f"{seconds / took:.0f} times real time\n"
+            f"{seconds / took:.0f} times real time "
+            f"({busy:.1f} s of processor time)\n"
             f"memory: at most {before:.0f} MiB before, {peak():.0f} MiB at the end\n"
             f"{len(judged.alarms)} alarms of {turns}, {judged.repetitions} repetitions of "
             f"{seconds / CYCLE:.0f}\n"

@@ -24,7 +24,7 @@ JOIN = 1.0
 """Seconds: alarms closer than this are one."""
 CLOSE = 1.0
 """Seconds: moments of a reference this near are the same moment, where it does not repeat."""
-FOLDS = 8
+FOLDS = 4
 """Groups of stretches of a reference that are judged by the others."""
 FURTHEST = 100
 """How much rarer than one alarm in the normal video the alarms may be that a threshold aims at."""

@@ -296,18 +296,15 @@ class Usual:
 
     def __init__(self, rows: np.ndarray, moments: np.ndarray) -> None:
         self.mean = rows.mean(axis=0)
-        self.directions = self._directions(rows - self.mean)
+        self.directions = np.diag(1 / np.sqrt(rows.var(axis=0) + self.FLOOR**2))
         step = -(-len(rows) // self.MOST)
         some, when = rows[::step], np.asarray(moments)[::step]
         like = self_knn(self(some), 1, lambda i, j: np.abs(when[i] - when[j]) > self.CLOSE)[1][:, 0]
         if np.count_nonzero(like >= 0) > 1:
             pairs = like >= 0
-            self.directions = self._directions((some[pairs] - some[like[pairs]]) / np.sqrt(2))
-
-    def _directions(self, off: np.ndarray) -> np.ndarray:
-        """(D, D) principal directions of differences, each over its standard deviation."""
-        variance, directions = np.linalg.eigh(off.T @ off / len(off))
-        return directions / np.sqrt(variance.clip(0) + self.FLOOR**2)
+            off = some[pairs] - some[like[pairs]]
+            variance, directions = np.linalg.eigh(off.T @ off / (2 * len(off)))
+            self.directions = directions / np.sqrt(variance.clip(0) + self.FLOOR**2)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """(B, D + 1) out of (B, D)."""
