@@ -359,9 +359,14 @@ def _reference_phase(
     return phases
 
 
-def whole_period(rows: np.ndarray) -> tuple[float, float]:
-    """Rows per cycle (NaN: nothing repeats), and how sure that is, also of a single row."""
-    return main_period(rows) if len(rows) > 1 and rows.shape[1] > 1 else (math.nan, 0.0)
+def whole_period(rows: np.ndarray, usual: float = math.nan) -> tuple[float, float]:
+    """Rows per cycle (NaN: nothing repeats), and how sure that is, also of a single row.
+
+    usual: the cycle of the reference, where it has one; none beyond twice that is looked for.
+    """
+    if len(rows) < 2 or rows.shape[1] < 2:
+        return math.nan, 0.0
+    return main_period(rows, longest=None if math.isnan(usual) else max(4, math.ceil(2 * usual)))
 
 
 def _principal(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

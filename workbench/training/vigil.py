@@ -160,7 +160,7 @@ class Vigil:
         """Period and repetitions of what was seen, and what they say about the reference."""
         reference = self.reference
         rows = np.concatenate(compact) if compact else np.zeros((0, 1))
-        period, judged.confidence = whole_period(rows)
+        period, judged.confidence = whole_period(rows, reference.period)
         judged.period = period * reference.row_seconds
         if len(judged.frame) == 1:
             judged.notes.append(
