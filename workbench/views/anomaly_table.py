@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from workbench.views.anomaly_judge import Found, Judgement
-from workbench.views.score_table import CELL, NAME
+from workbench.views.score_table import CELL, NAME, number
 
 
 def score_table(judgement: Judgement, found: Found) -> str:
@@ -29,14 +27,14 @@ def score_table(judgement: Judgement, found: Found) -> str:
     share = float(judgement.abnormal.mean())
     return _table(
         [
-            ("Precision", _number(rates.precision), "of the alarmed moments are abnormal"),
-            ("Recall", _number(rates.recall), "of the abnormal moments are alarmed"),
-            ("F1", _number(rates.f1), f"at best {best[0]:.3f}, at {best[1]:.3f}"),
+            ("Precision", number(rates.precision), "of the alarmed moments are abnormal"),
+            ("Recall", number(rates.recall), "of the abnormal moments are alarmed"),
+            ("F1", number(rates.f1), f"at best {best[0]:.3f}, at {best[1]:.3f}"),
             ("Events noticed", f"{found.noticed} of {found.events}", "with an alarm in them"),
-            ("Mean delay", _number(found.delay, 2), "s, from their start to the alarm"),
+            ("Mean delay", number(found.delay, 2), "s, from their start to the alarm"),
             ("False alarms per hour", often, f"{false} in {length} of normal video"),
-            ("Average precision", _number(judgement.average_precision), f"chance {share:.3f}"),
-            ("AUROC", _number(judgement.auroc), "chance 0.5"),
+            ("Average precision", number(judgement.average_precision), f"chance {share:.3f}"),
+            ("AUROC", number(judgement.auroc), "chance 0.5"),
         ]
     )
 
@@ -52,7 +50,3 @@ def _table(rows: list[tuple[str, str, str]], remark: str = "") -> str:
         f'<table style="border-collapse:collapse">{body}</table>'
         f'<p style="opacity:.75;margin:8px 0 0">{remark}</p></div>'
     )
-
-
-def _number(value: float, digits: int = 3) -> str:
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"

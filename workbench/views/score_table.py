@@ -18,10 +18,10 @@ def score_table(found: Detection) -> str:
     late, wrong = s["latency"], found.errors
     detected = late["actions"] - late["undetected"]
     rows = [
-        ("Accuracy", _number(s["accuracy"]), f"of {s['chunks']} chunks"),
-        ("Balanced accuracy", _number(s["balanced_accuracy"]), "mean recall of the classes"),
-        ("Frame mAP", _number(s["frame_map"]), "mean over classes"),
-        ("Latency", _number(late["median"], 0), "frames, median: action to first right chunk"),
+        ("Accuracy", number(s["accuracy"]), f"of {s['chunks']} chunks"),
+        ("Balanced accuracy", number(s["balanced_accuracy"]), "mean recall of the classes"),
+        ("Frame mAP", number(s["frame_map"]), "mean over classes"),
+        ("Latency", number(late["median"], 0), "frames, median: action to first right chunk"),
         ("Detected", f"{detected} of {late['actions']}", "actions with a right chunk"),
         ("Boundary", _share(wrong["boundary"]), "of errors confuse background and action"),
         ("Speed", f"{s['speed']:.1f} x", "real time, one camera"),
@@ -38,7 +38,7 @@ def score_table(found: Detection) -> str:
             f"<td {CELL}>{value}</td>"
             for value in (
                 c["chunks"],
-                *(_number(c[k]) for k in ("precision", "recall", "average_precision")),
+                *(number(c[k]) for k in ("precision", "recall", "average_precision")),
             )
         )
         + "</tr>"
@@ -69,7 +69,8 @@ def _remark(about: dict) -> str:
     return " ".join(parts)
 
 
-def _number(value: float, digits: int = 3) -> str:
+def number(value: float, digits: int = 3) -> str:
+    """A score in a table; - where there is none."""
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
