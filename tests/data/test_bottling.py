@@ -11,6 +11,7 @@ import pytest
 from workbench.data.demo import bottling, machine
 from workbench.data.demo.cell import CAPPER, DEEP, EDGE, FILLER, FROM, STAND, TO, TOP, Cell
 from workbench.data.demo.filming import film
+from workbench.data.demo.folder import worked
 from workbench.data.demo.machine import ANOMALIES, FPS, STAGES, Plan
 from workbench.data.demo.surroundings import Surroundings
 from workbench.data.manifest import TRUTH_COLUMNS, DataSet
@@ -244,3 +245,8 @@ def test_what_make_leaves_in_the_workspace(tmp_path, monkeypatch):
     assert pd.read_parquet(tmp_path / "data" / "bottles" / "truth.parquet").equals(truth)
     with pytest.raises(ValueError, match="seed 0"):
         list(make_bottling(Workspace(tmp_path), "small", 5, "bottles"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_where_nothing_is_left_to_film_no_process_starts(workers):
+    assert list(worked(print, [], workers)) == [0]

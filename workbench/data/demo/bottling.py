@@ -108,11 +108,9 @@ def make(
     (folder / "videos").mkdir(exist_ok=True)
     missing = [take for take in chosen if not _path(folder, take).exists()]
     missing.sort(key=lambda take: -len(take.kinds))  # the long ones first
-    done = len(chosen) - len(missing)
-    yield done, len(chosen)
-    for _ in worked(film_take, [(folder, take) for take in missing], workers):
-        done += 1
-        yield done, len(chosen)
+    there = len(chosen) - len(missing)
+    for done in worked(film_take, [(folder, take) for take in missing], workers):
+        yield there + done, len(chosen)
     _write_tables(folder, chosen)
 
 

@@ -245,12 +245,9 @@ def make(
     folder = Path(folder)
     labels = classes(SIZES[size], seed)
     claim(folder, {"demo": "exercise", "size": size, "seed": seed})
-    total, done = len(labels) * len(CAMERAS), 0
-    yield done, total
     jobs = [(folder, index, label, seed) for index, label in enumerate(labels)]
-    for _ in worked(make_recording, jobs, workers):
-        done += len(CAMERAS)
-        yield done, total
+    for done in worked(make_recording, jobs, workers):
+        yield done * len(CAMERAS), len(jobs) * len(CAMERAS)
     _write_tables(folder, labels, seed)
 
 

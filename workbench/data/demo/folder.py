@@ -31,22 +31,24 @@ def claim(folder: Path, about: dict) -> None:
     write_text(mark, json.dumps(about))
 
 
-def worked(make: Callable[..., object], jobs: list[tuple], workers: int) -> Iterator[None]:
-    """Calls make(*job) for each job, in `workers` processes; yields once for each that is done.
+def worked(make: Callable[..., object], jobs: list[tuple], workers: int) -> Iterator[int]:
+    """Calls make(*job) for each job, in `workers` processes; yields how many are done, from 0 on.
 
     They finish in whatever order; stop pulling to stop. make: a function of a module, for it has
     to be found by the other processes too.
     """
-    if workers <= 1:
-        for job in jobs:
+    yield 0
+    if workers <= 1 or len(jobs) < 2:
+        for done, job in enumerate(jobs, 1):
             make(*job)
-            yield
+            yield done
         return
     pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"))
     try:
-        for made in as_completed([pool.submit(_call, make, job) for job in jobs]):
+        called = [pool.submit(_call, make, job) for job in jobs]
+        for done, made in enumerate(as_completed(called), 1):
             made.result()
-            yield
+            yield done
     finally:
         pool.shutdown(cancel_futures=True)
 
