@@ -94,19 +94,24 @@ def test_clips_filter_hover_and_choose(explorer):
     assert not page.outside
 
 
+def at_rest(page):
+    """Where the matrix lies, once both moments are there and nothing has moved for a while."""
+    page.locator(".bk-Canvas").first.wait_for()
+    page.locator("section[data-frame] >> nth=1").wait_for()
+    before, deadline = None, time.monotonic() + 30
+    while (found := page.evaluate(INNER)) != before:
+        assert time.monotonic() < deadline, f"the matrix keeps moving: {before}, {found}"
+        before = found
+        page.wait_for_timeout(500)
+    return found
+
+
 def test_a_click_in_the_similarity_matrix_shows_both_moments(explorer):
     page = explorer("?page=Similarity&recording=take01")
-    plot = page.locator(".bk-Canvas").first
-    plot.wait_for()
-    page.wait_for_timeout(1000)
+    frame = at_rest(page)
     shot(page, "similarity")
-    before = page.locator("section[data-frame]").evaluate_all("s => s.map(e => e.dataset.frame)")
-    frame = page.evaluate(INNER)
     page.mouse.click(frame["x"] + 0.8 * frame["w"], frame["y"] + 0.25 * frame["h"])
-    page.wait_for_function(
-        "b => { const f = window.__frames(); return f[0] != b[0] && f[1] != b[1] }",
-        arg=before,
-    )
+    page.wait_for_function("() => { const f = window.__frames(); return f[0] >= 40 && f[1] >= 12 }")
     column, row = (int(f) for f in page.evaluate("window.__frames()"))
     assert 40 <= column <= 48 and 12 <= row <= 20
     assert page.locator("section[data-frame] .picture").count() == 4  # two moments, two cameras
@@ -118,9 +123,7 @@ def test_a_click_in_the_similarity_matrix_shows_both_moments(explorer):
 
 def test_hovering_the_similarity_matrix_shows_both_moments_without_the_server(explorer):
     page = explorer("?page=Similarity&recording=take01")
-    page.locator(".bk-Canvas").first.wait_for()
-    page.wait_for_timeout(1500)
-    frame = page.evaluate(INNER)
+    frame = at_rest(page)
     cosines = {}
     for u, v in ((0.5, 0.5), (0.5, 0.3)):  # on the diagonal; a fifth of the matrix off it
         page.mouse.move(frame["x"] + u * frame["w"] + 2, frame["y"] + v * frame["h"])
@@ -142,9 +145,7 @@ def test_hovering_the_similarity_matrix_shows_both_moments_without_the_server(ex
 def test_the_crosshair_follows_the_player_without_the_server(explorer):
     page = explorer("?page=Similarity&recording=take01")
     page.wait_for_selector(".player video")
-    page.locator(".bk-Canvas").first.wait_for()
-    page.wait_for_timeout(1500)
-    page.evaluate(INNER)
+    at_rest(page)
     page.evaluate("for (const d of Bokeh.documents) d.apply_json_patch = () => {}")
     page.locator(".player:visible").focus()
     page.keyboard.press("ArrowRight")
