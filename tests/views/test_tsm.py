@@ -4,7 +4,10 @@ import pytest
 
 from tests.views.swing_workspace import PERIOD, features
 from workbench.analysis.embeddings import Embeddings
+from workbench.analysis.similarity import unit
 from workbench.views import pictures, plots
+from workbench.views.cycle import rows_of
+from workbench.views.overlays import View
 from workbench.views.tsm import SimilarityView
 
 
@@ -193,3 +196,20 @@ def test_long_recordings_are_shown_as_means(store, monkeypatch):
     assert view.moments.columns == list(range(4, 56, 2))  # a click still finds each of them
     np.testing.assert_allclose(view._frames[0], 6 + 6 * np.arange(9))
     assert "26 by 26 moments, shown as 9 by 9" in view.caption.object
+
+
+def test_what_a_zoom_shows_is_drawn_finely(store, monkeypatch):
+    monkeypatch.setattr(plots, "FINE", 10)
+    store.cursor.move(10, "", "take01")
+    view = SimilarityView(features(store.dataset), store.dataset, store.cursor)
+    view.look_closer(View((10.0, 20.0), (30.0, 36.0)))
+    detail = view.overlays.data["detail"]
+    # rows lie at 4, 6, ..., 54, each two frames wide: 10 to 20 and 30 to 36 are seen
+    assert detail["x"] == [9] and detail["dw"] == [12]
+    assert detail["y"] == [29] and detail["dh"] == [8]
+    (picture,) = detail["image"]
+    z = unit(view.embeddings.z[rows_of(view.embeddings, "take01", "left")])
+    exact, _ = plots.shades(z[13:17] @ z[3:9].T, tuple(view.moments.scale))
+    np.testing.assert_array_equal(picture, exact)
+    view.look_closer(View((0.0, 99.0), (0.0, 99.0)))  # zoomed out again
+    assert not view.overlays.data["detail"]["image"]

@@ -102,16 +102,20 @@ def trail(points: np.ndarray, color: str = CURSOR):
     )
 
 
-def shades(matrix: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
+def shades(
+    matrix: np.ndarray, scale: tuple[float, float] | None = None
+) -> tuple[np.ndarray, tuple[float, float]]:
     """A matrix as (rows, columns) uint8, dark to bright, and what 0 and 255 stand for.
 
-    The scale runs from the 2nd to the 98th percentile, so that structure shows however alike all
-    moments are. Above `FINE` rows or columns only every n-th is kept.
+    Unless it is given, the scale runs from the 2nd to the 98th percentile, so that structure shows
+    however alike all moments are. Above `FINE` rows or columns only every n-th is kept.
     """
     rows, columns = (max(1, -(-n // FINE)) for n in matrix.shape)
     matrix = matrix[::rows, ::columns]
-    low, high = (float(v) for v in np.percentile(matrix, [2, 98]))
-    high = max(high, low + 1e-3)
+    if scale is None:
+        low, high = (float(v) for v in np.percentile(matrix, [2, 98]))
+        scale = low, max(high, low + 1e-3)
+    low, high = scale
     return (255 * np.clip((matrix - low) / (high - low), 0, 1)).astype(np.uint8), (low, high)
 
 

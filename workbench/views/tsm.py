@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from html import escape
 
@@ -10,6 +11,7 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 import param
+from bokeh.events import RangesUpdate
 
 from workbench.analysis.embeddings import Embeddings
 from workbench.analysis.similarity import pooled
@@ -19,7 +21,7 @@ from workbench.views.cycle import Cycle, rows_of
 from workbench.views.in_step import InStep
 from workbench.views.matched import Change, DriftPlot, Match
 from workbench.views.moments import Moments, nearest
-from workbench.views.overlays import Blocks, Overlays, step
+from workbench.views.overlays import Blocks, Overlays, View, lines_every, step
 from workbench.views.selection import Cursor, Watching
 from workbench.views.ticking import Task, Ticker
 from workbench.views.tsm_words import (
@@ -31,6 +33,14 @@ from workbench.views.tsm_words import (
 
 LINES = ("column", "row")
 ITSELF = "the same recording"
+SETTLED = 0.2
+"""Seconds without a change after which what a zoom shows is drawn."""
+BESIDE = """
+:host { display: grid; gap: 12px; align-items: start; grid-auto-rows: max-content;
+  grid-template-columns: minmax(0, 2fr) minmax(0, 1fr); }
+@container (max-width: 560px) { :host { grid-template-columns: minmax(0, 1fr); } }
+"""
+"""The matrix and, a third as wide in all, the two moments; below it where there is no room."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,8 @@ class SimilarityView(Watching, pn.viewable.Viewer):
         self._frames = (np.zeros(1), np.zeros(1))  # centres of the cells: of the rows, the columns
         self.found, self._looked = Found(), {}
         self._task: tuple[tuple, Task] | None = None
+        self._view_of: View | None = None  # what a zoom shows; None: all
+        self._zoom: tuple[float, View] | None = None  # one that has come, and when
         self.note = pmui.Alert(severity="info", visible=False, sizing_mode="stretch_width")
         self.moments = Moments(clock=cursor.channel, margin=(0, 8))
         self.in_step = InStep(self.moments)
@@ -78,7 +90,7 @@ class SimilarityView(Watching, pn.viewable.Viewer):
         self.drift.figure.on_event("tap", lambda e: self._go_to_phase(e.x))
         self._plot = self._build()
         self._view = self._layout()
-        self._ticker = Ticker(self.tick, lambda: self._view, lambda: self._task is not None, 100)
+        self._ticker = Ticker(self.tick, lambda: self._view, self._busy, 100)
         self._open()
         self._watch(cursor, self._follow, ["recording", "frame"])
         self.param.watch(lambda *_: self._load(), ["rows", "columns"])
@@ -118,7 +130,8 @@ class SimilarityView(Watching, pn.viewable.Viewer):
         column, row = (plot.state.select_one(f"{self.moments.channel}-{n}") for n in LINES)
         if column is None:
             plot.state.toolbar.active_drag = None  # a drag plays both moments; Pan is a choice
-            self.overlays.draw(plot.state)
+            self.overlays.draw(plot.state, plot.handles["glyph"].color_mapper)
+            plot.state.on_event("rangesupdate", self._zoomed)
             column, row = plots.crosshair()
             for line, name in zip((column, row), LINES, strict=True):
                 line.name = f"{self.moments.channel}-{name}"
@@ -139,6 +152,36 @@ class SimilarityView(Watching, pn.viewable.Viewer):
         names = [f"{other} {rows}", f"{recording} {columns}"] if self.against else [rows, columns]
         image = plots.similarity(self._matrix, *self._frames, *map(str, names), title)
         return image.opts(hooks=[plots.tidy, self._keep])
+
+    def _busy(self) -> bool:
+        return self._task is not None or self._zoom is not None
+
+    def _zoomed(self, event: RangesUpdate) -> None:
+        """Another part is seen; once that has not changed for a while, it is drawn finely."""
+        columns, rows = sorted((event.x0, event.x1)), sorted((event.y0, event.y1))
+        self._zoom = time.monotonic(), View(tuple(columns), tuple(rows))
+        self._ticker.start()
+
+    def look_closer(self, view: View) -> None:
+        """Draw what is seen as finely as a screen can show it, where the whole is of means."""
+        frames = self.embeddings.index["frame"].to_numpy()
+        parts, ends, whole = [], [], True
+        for side, (first, last) in zip(self.sides, (view.columns, view.rows), strict=True):
+            rows = rows_of(self.embeddings, *side)
+            half = step(frames[rows]) / 2
+            seen = rows[(frames[rows] + half > first) & (frames[rows] - half < last)]
+            if not len(seen):
+                return
+            parts.append(pooled(self.embeddings.z[seen], plots.FINE)[0])
+            ends.append((frames[seen[0]] - half, frames[seen[-1]] + half))
+            whole = whole and len(seen) == len(rows)
+        self._view_of = None if whole else View(*ends)
+        picture = None
+        if self._coarse() and not whole:
+            columns, rows = parts
+            picture, _ = plots.shades(np.clip(rows @ columns.T, -1, 1), tuple(self.moments.scale))
+        self.overlays.detail(picture, self._view_of)
+        self._show()
 
     def _chosen(self, *_: object) -> None:
         """A cell was clicked in the browser."""
@@ -201,6 +244,8 @@ class SimilarityView(Watching, pn.viewable.Viewer):
         self._frames = tuple(_centres(f, n) for f, (_, n) in zip(frames, tables, strict=True))
         with param.parameterized.discard_events(self):
             self.other = nearest(frames[0], self.other)
+        self._view_of, self._zoom = None, None
+        self.overlays.detail(None)
         self._version += 1
         (recording, _), (other, _) = self.sides
         path = np.zeros(0, np.int32)
@@ -251,13 +296,20 @@ class SimilarityView(Watching, pn.viewable.Viewer):
 
     def tick(self) -> None:
         """Draw what was looked for, once it is found; then look for what is left."""
-        if self._task is None or not self._task[1].done:
+        if self._zoom and time.monotonic() - self._zoom[0] > SETTLED:
+            view, self._zoom = self._zoom[1], None
+            self.look_closer(view)
+        if self._task is None:
+            if self._zoom is None:
+                self._ticker.stop()
+            return
+        if not self._task[1].done:
             return
         asked, task = self._task
         self._task = None
         self._looked[asked] = task.result if task.error is None else task.error
         self._look()
-        if self._task is None:
+        if not self._busy():
             self._ticker.stop()
 
     def _show(self) -> None:
@@ -267,7 +319,7 @@ class SimilarityView(Watching, pn.viewable.Viewer):
         self.found = Found(**{k: v for k, v in found.items() if not isinstance(v, Exception)})
         cycle, parts, match = self.found.cycle, self.found.blocks, self.found.match
         change = self.found.change
-        self.overlays.cycles(cycle)
+        self.overlays.cycles(cycle, self._view_of)
         self.overlays.blocks(parts if parts and len(parts.names) > 1 else None)
         (recording, _), (other, _) = self.sides
         lengths = [self.dataset.length(name) for name in (recording, other)]
@@ -282,7 +334,7 @@ class SimilarityView(Watching, pn.viewable.Viewer):
         self._drift.visible = drifted
         fps = [self.dataset.videos[self.dataset.cameras(n)[0]].fps for n in (recording, other)]
         said = [
-            period_in_words(cycle, fps[0]) if cycle else "",
+            self._period(cycle, fps[0]) if cycle else "",
             blocks_in_words(parts, fps[0]) if parts else "",
             match_in_words(match) if match else "",
             change_in_words(change, (recording, other), fps) if change else "",
@@ -293,13 +345,17 @@ class SimilarityView(Watching, pn.viewable.Viewer):
         lines = "".join(f"<div>{words}</div>" for words in said if words)
         self.caption.object = f'<div class="facts" style="font-size:13px;opacity:.85">{lines}</div>'
 
+    def _period(self, cycle: Cycle, fps: float) -> str:
+        every = lines_every(cycle, self._view_of) if cycle.period == cycle.period else 1
+        return period_in_words(cycle, fps, every)
+
     def _coarse(self) -> str:
         cells, rows = self._matrix.shape, (len(self.moments.rows), len(self.moments.columns))
         if cells == rows:
             return ""
         return (
-            f"{rows[0]:,} by {rows[1]:,} moments, shown as {cells[0]:,} by {cells[1]:,} means: "
-            "what is quicker than a cell is not seen."
+            f"{rows[0]:,} by {rows[1]:,} moments, shown as {cells[0]:,} by {cells[1]:,} means. "
+            "Zoom in (wheel) to see what is quicker than a cell."
         )
 
     def _go_to_phase(self, phase: float) -> None:
@@ -338,11 +394,6 @@ class SimilarityView(Watching, pn.viewable.Viewer):
             pn.pane.Bokeh(self.drift.figure, sizing_mode="stretch_width", margin=(0, 4)),
             sizing_mode="stretch_width", margin=0, visible=False,
         )  # fmt: skip
-        grid = {
-            "display": "grid", "gap": "12px", "align-items": "start",
-            "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 300px), 1fr))",
-            "grid-auto-rows": "max-content",
-        }  # fmt: skip
         # left to themselves, rows of a grid and flex boxes squeeze a picture that can shrink
         wide = {"sizing_mode": "stretch_width", "margin": 0, "styles": {"display": "block"}}
         self._body = pn.Column(
@@ -350,9 +401,9 @@ class SimilarityView(Watching, pn.viewable.Viewer):
             pn.Column(
                 pn.Column(self._pane, self.caption, self._drift, **wide),
                 pn.Column(self.moments, self.in_step, **wide),
-                styles=grid, sizing_mode="stretch_width",
+                stylesheets=[BESIDE], sizing_mode="stretch_width",
             ),
-            sizing_mode="stretch_width",
+            sizing_mode="stretch_width", styles={"container-type": "inline-size"},
         )  # fmt: skip
         return pn.Column(self.note, self._body, sizing_mode="stretch_width")
 

@@ -13,8 +13,11 @@ from workbench.views.matched import CLEAR, Change, Match
 from workbench.views.overlays import PERIOD, Blocks
 
 
-def period_in_words(cycle: Cycle, fps: float) -> str:
-    """How long a cycle is and how sure that is, or that nothing repeats."""
+def period_in_words(cycle: Cycle, fps: float, every: int = 1) -> str:
+    """How long a cycle is and how sure that is, or that nothing repeats.
+
+    every: cycles from line to line.
+    """
     known = np.isfinite(cycle.rhythm.period)
     if not known.any():
         return (
@@ -25,9 +28,10 @@ def period_in_words(cycle: Cycle, fps: float) -> str:
     low, high = np.percentile(seconds, [5, 95])
     ranges = f" (from {low:.2f} to {high:.2f} s)" if high > 1.05 * low else ""
     share = "" if known.mean() > 0.95 else f", in {known.mean():.0%} of the recording"
+    apart = "one cycle" if every == 1 else f"{every} cycles"
     return (
         f"{_swatch(PERIOD)}<b>Period {np.median(seconds):.2f} s</b>{ranges}, confidence "
-        f"{cycle.confidence:.2f}{share}; lines are one cycle apart."
+        f"{cycle.confidence:.2f}{share}; lines are {apart} apart."
     )
 
 
