@@ -48,7 +48,7 @@ def test_the_loss_is_the_papers_with_its_gradient(small):
     twin = copy.deepcopy(swav)
     loss, _ = swav(b, LATE)
     z = twin.embed_views(b.views)
-    expected = paper(z, twin.prototypes.weight)
+    expected = paper(z, twin.prototypes)
     torch.testing.assert_close(loss, expected)
     loss.backward(), expected.backward()
     for mine, theirs in zip(swav.parameters(), twin.parameters(), strict=True):
@@ -60,7 +60,7 @@ def test_equals_lightly():
 
     swav, b = tiny(), batch(small=2)
     z = [x.detach() for x in copy.deepcopy(swav).embed_views(b.views)]
-    scores = [x @ swav.prototypes.weight.detach().T for x in z]
+    scores = [x @ swav.prototypes.detach().T for x in z]
     theirs = SwaVLoss(temperature=0.1, sinkhorn_epsilon=0.05, sinkhorn_iterations=3)
     torch.testing.assert_close(swav(b, LATE)[0], theirs(scores[:2], scores[2:]).squeeze())
 
@@ -68,7 +68,7 @@ def test_equals_lightly():
 def test_codes_use_all_prototypes_alike():
     swav = tiny(prototypes=4)
     z = torch.cat(swav.embed_views(batch(n=32).views))
-    q = sinkhorn(z @ swav.prototypes.weight.T, iterations=50)
+    q = sinkhorn(z @ swav.prototypes.T, iterations=50)
     torch.testing.assert_close(q.sum(1), torch.ones(64))
     torch.testing.assert_close(q.sum(0), torch.full((4,), 16.0), rtol=1e-3, atol=0)
 
@@ -98,28 +98,27 @@ def test_views_of_one_size_share_their_batch_norm():
 
 def test_prototypes_have_unit_length_whatever_the_optimizer_did():
     swav = tiny()
-    torch.testing.assert_close(swav.prototypes.weight.norm(dim=1), torch.ones(5))
-    assert swav.prototypes.bias is None
+    torch.testing.assert_close(swav.prototypes.norm(dim=1), torch.ones(5))
     with torch.no_grad():
-        swav.prototypes.weight.mul_(3).add_(0.1)
+        swav.prototypes.mul_(3).add_(0.1)
     swav(batch(), LATE)
-    torch.testing.assert_close(swav.prototypes.weight.norm(dim=1), torch.ones(5))
+    torch.testing.assert_close(swav.prototypes.norm(dim=1), torch.ones(5))
 
 
 def test_prototypes_rest_at_the_start_bit_by_bit():
     swav = tiny(frozen=0.1)
-    before = swav.prototypes.weight.detach().clone()
+    before = swav.prototypes.detach().clone()
     optimizer = torch.optim.SGD(swav.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
     for step in range(3):
         optimizer.zero_grad()
         swav(batch(seed=step), Clock(step=step, progress=step / 30))[0].backward()
-        assert swav.prototypes.weight.grad is None
+        assert swav.prototypes.grad is None
         assert next(swav.encoder.parameters()).grad.abs().sum() > 0
         optimizer.step()
-    assert torch.equal(swav.prototypes.weight, before)
+    assert torch.equal(swav.prototypes, before)
     swav(batch(), Clock(step=3, progress=0.1))[0].backward()
     optimizer.step()
-    assert not torch.equal(swav.prototypes.weight, before)
+    assert not torch.equal(swav.prototypes, before)
 
 
 def test_the_queue_starts_late_fills_then_spreads_the_codes_and_does_nothing_else():
@@ -132,16 +131,16 @@ def test_the_queue_starts_late_fills_then_spreads_the_codes_and_does_nothing_els
         b, twin = batch(seed=seed), copy.deepcopy(swav)
         loss, logs = swav(b, LATE)
         z = twin.embed_views(b.views)
-        torch.testing.assert_close(loss, paper(z, twin.prototypes.weight))
+        torch.testing.assert_close(loss, paper(z, twin.prototypes))
         assert logs["queue_used"] == 0
         pushed.append(torch.stack(z).detach())
     assert torch.equal(swav.queue, torch.cat(pushed, dim=1))
     b, twin = batch(seed=3), copy.deepcopy(swav)
     loss, logs = swav(b, LATE)
     z = twin.embed_views(b.views)
-    with_queue = paper(z, twin.prototypes.weight, twin.queue)
+    with_queue = paper(z, twin.prototypes, twin.queue)
     torch.testing.assert_close(loss, with_queue)
-    assert not torch.allclose(with_queue, paper(z, twin.prototypes.weight), rtol=1e-4)
+    assert not torch.allclose(with_queue, paper(z, twin.prototypes), rtol=1e-4)
     assert logs["queue_used"] == 1
     assert torch.equal(swav.queue[:, :4], torch.stack(z).detach())  # over the oldest
     assert torch.equal(swav.queue[:, 4:], twin.queue[:, 4:])

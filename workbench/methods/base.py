@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,6 +32,10 @@ class MethodSettings(Config):
 
     views: ClassVar[int] = 2
     """Clips of an example that the method takes."""
+    taught_views: ClassVar[int] = 0
+    """The same where it learns from a teacher; 0: it never does."""
+    needs_teacher: ClassVar[bool] = False
+    """Whether it cannot do without a teacher. One that may have one takes it in `build`."""
     needs_triplets: ClassVar[bool] = False
     """Whether it learns from triplets of frames, which not every sampler gives."""
     small_views: ClassVar[bool] = False
@@ -68,6 +73,14 @@ class Method(nn.Module):
     classes: tuple[str, ...] = ()
     """Names of the labels 0, 1, ... of a batch, where the method reads labels."""
 
+    @property
+    def prototypes(self) -> Tensor | None:
+        """(P, d) unit vectors that stand for kinds of clips; None where the method has none.
+
+        Scores of (B, D) features are `project_features(features) @ prototypes.T`.
+        """
+        return None
+
     def forward(self, batch: Batch, clock: Clock) -> tuple[Tensor, dict[str, float]]:
         """The loss, and numbers worth a curve."""
         raise NotImplementedError
@@ -93,6 +106,16 @@ class Method(nn.Module):
 
     def tell_features(self, features: Tensor) -> list[str] | None:
         """(N, D) of `represent`, averaged over time -> N of `classes`; None: it tells no labels."""
+        return None
+
+    def start_from(self, other: Method) -> None:
+        """Take over from a run's method what `init` hands on beside the encoder; here nothing."""
+
+    def mined(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(P,) groups of anchors and (P,) groups of the positives that were found for them.
+
+        Those since the last call; None where the method looks for none.
+        """
         return None
 
     def after_step(self, clock: Clock) -> None:

@@ -85,7 +85,7 @@ class SwAVConfig(MethodSettings):
 
 
 class SwAV(Projected):
-    """f is the encoder, g the head; rows of `prototypes.weight` (P, d) are unit vectors.
+    """f is the encoder, g the head; rows of `prototypes` (P, d) are unit vectors.
 
     Buffers: queue (2, K, d), a ring of embeddings of each full view; queue_next, the slot that is
     written next; queue_filled, how many were written.
@@ -117,12 +117,18 @@ class SwAV(Projected):
         self.register_buffer("queue_filled", torch.zeros((), dtype=torch.long))
         self.normalise_prototypes()
 
+    @property
+    def prototypes(self) -> Tensor:
+        """(P, d) unit vectors."""
+        # a layer of this name, as checkpoints have it, which nn.Module keeps in `_modules`
+        return self._modules["prototypes"].weight
+
     def forward(self, batch: Batch, clock: Clock) -> tuple[Tensor, dict[str, float]]:
         """The loss of the codes of views 0 and 1 against the predictions of all other views."""
         frozen = clock.progress < self.frozen_until
         if self.training and not frozen:
             self.normalise_prototypes()
-        c = self.prototypes.weight.detach() if frozen else self.prototypes.weight  # (P, d)
+        c = self.prototypes.detach() if frozen else self.prototypes  # (P, d)
         z = self.embed_views(batch.views)  # V of (B, d)
         with torch.autocast(c.device.type, enabled=False):
             scores = [z_v @ c.T for z_v in z]  # V of (B, P)
@@ -151,7 +157,7 @@ class SwAV(Projected):
     @torch.no_grad()
     def normalise_prototypes(self) -> None:
         """Bring every prototype to unit length."""
-        self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
+        self.prototypes.copy_(F.normalize(self.prototypes, dim=1))
 
     def _queue_is_full(self) -> bool:
         size = self.queue.shape[1]

@@ -10,7 +10,7 @@ import numpy as np
 from workbench.analysis.embeddings import Embeddings
 from workbench.clock import Clock
 from workbench.config import Config
-from workbench.data.video import Clip, VideoSource
+from workbench.data.video import Clip, Stream, VideoSource
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,10 @@ class Sampler(Config):
         """Clips in an example."""
         raise NotImplementedError
 
+    def streams(self, main: Stream) -> tuple[Stream, ...]:
+        """The streams that clips of an example are of, where those of the source are of `main`."""
+        return (main,)
+
     def usable(self, source: VideoSource) -> list[int]:
         """The videos that can be sampled from; `ValueError` where training cannot start."""
         raise NotImplementedError
@@ -62,6 +66,13 @@ class Sampler(Config):
         """Numbers worth a curve, as they are since the last `refresh`."""
         return {}
 
+    def clustering(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(N,) recordings and the (N,) clusters they are in since the last `refresh`.
+
+        Recordings as `VideoSource.recording_index` counts them; None where there are no clusters.
+        """
+        return None
+
     def state(self) -> dict[str, np.ndarray]:
         """What `refresh` has found, for a checkpoint; the settings are not part of it."""
         return {}
@@ -72,7 +83,8 @@ class Sampler(Config):
 
 
 def long_enough(source: VideoSource) -> list[int]:
-    """The videos that hold at least one clip; `ValueError` where none does."""
+    """The videos that hold a clip; `ValueError` where none does, or its stream is not there."""
+    source.require(source.shape.stream)
     found = [i for i in range(len(source)) if source.room(i) >= 0]
     if not found:
         shape, longest = source.shape, max((v.n_frames for v in source.videos), default=0)

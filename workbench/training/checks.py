@@ -10,6 +10,8 @@ from workbench.data.video import VideoSource
 from workbench.methods.base import no_negatives
 from workbench.training.devices import choose_device
 from workbench.training.experiment import Experiment
+from workbench.training.run import Run
+from workbench.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +21,14 @@ OFTEN = 4
 """Times that a batch may show a video before that is said."""
 
 
-def check(experiment: Experiment, source: VideoSource) -> None:
-    """`ValueError` where training cannot work; a warning where it will hardly do what is meant."""
+def check(experiment: Experiment, source: VideoSource, workspace: Workspace) -> None:
+    """`ValueError` where training cannot work; a warning where it will hardly do what is meant.
+
+    workspace: where the teacher lies, if there is one.
+    """
     usable = experiment.sampler.usable(source)
+    if experiment.teacher:
+        _teacher(experiment, Run(workspace.run_folder(experiment.teacher)))
     recordings = {source.recording_index(i) for i in usable}
     if len(recordings) == 1 and getattr(experiment.method, "mask_same_group", False):
         raise no_negatives("the training videos are of one recording")
@@ -35,19 +42,42 @@ def check(experiment: Experiment, source: VideoSource) -> None:
         )  # fmt: skip
 
 
+def _teacher(experiment: Experiment, run: Run) -> None:
+    """A teacher knows the other stream, and puts clips where ours are compared with them."""
+    ours, its = experiment.data.clip, run.config.data.clip
+    other = experiment.sampler.streams(ours.stream)[1]
+    if its.stream != other:
+        raise ValueError(
+            f"teacher {run.name!r} was trained on {its.stream} and is to be shown {other} here. "
+            f"Give a run on {other}, or set sampler.other to {its.stream}."
+        )
+    dims = [getattr(e.method, "dim", None) for e in (experiment, run.config)]
+    if dims[0] != dims[1]:
+        raise ValueError(
+            f"teacher {run.name!r} ({run.config.method.name}) gives {dims[1] or 'no'} dimensions "
+            f"and method {experiment.method.name} compares in {dims[0]}. Give another run, or set "
+            f"method.dim as it is there."
+        )
+    if not run.whole:
+        raise ValueError(
+            f"teacher {run.name!r} was exported: it holds its encoder and no head. Give the run "
+            "that it was exported from."
+        )
+
+
 def _memory(experiment: Experiment) -> None:
     """Pictures of a batch against the free memory; a GPU's own is told by its error instead."""
     if choose_device(experiment.train.device) != "cpu":
         return
     clip, look = experiment.data.clip, experiment.augment
     areas = [clip.size**2] + [(look.small_side * clip.size) ** 2] * look.small
-    floats = 3 * clip.length * sum(areas) * experiment.method.views * experiment.train.batch
+    floats = 3 * clip.length * sum(areas) * experiment.views * experiment.train.batch
     need, free = 4 * floats, psutil.virtual_memory().available
     if TIMES * need > free:
         fits = max(2, int(experiment.train.batch * free / (TIMES * need)))
         raise ValueError(
             f"a batch of {experiment.train.batch} examples takes {need / 2**30:.1f} GiB for its "
-            f"pictures alone ({experiment.method.views} views of {clip.length} frames of "
+            f"pictures alone ({experiment.views} views of {clip.length} frames of "
             f"{clip.size} x {clip.size}) and training several times as much; {free / 2**30:.1f} "
             f"GiB are free. Set train.batch to {fits} or less, or lower data.clip.length or "
             "data.clip.size."

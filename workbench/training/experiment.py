@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from inspect import signature
 from typing import TYPE_CHECKING, Literal, Self
 
 import torch
@@ -24,6 +23,7 @@ from workbench.training.devices import DeviceName, PrecisionName
 
 if TYPE_CHECKING:
     from workbench.data.manifest import DataSet
+    from workbench.training.run import Run
     from workbench.workspace import Workspace
 
 
@@ -47,7 +47,7 @@ class DataConfig(Config):
         videos = [
             replace(v, n_frames=max(1, round(self.share * v.n_frames))) for v in source.videos
         ]
-        return VideoSource(videos, source.shape, source.frames)
+        return source.holding(videos)
 
 
 class TrainConfig(Config):
@@ -125,13 +125,16 @@ class Experiment(Config):
     """How long, how fast, on what."""
     init: str | None = None
     """A run of the workspace whose encoder is the start, or the start of the part that is the same
-    network (resnet18 into resnet18_gru); none: random."""
+    network (resnet18 into resnet18_gru); none: random. Methods of several stages (vicc, coclr) go
+    on with head and prototypes too."""
     teacher: str | None = None
-    """A run of the workspace whose encoder, frozen, the method learns from."""
+    """A run of the workspace on the other stream that the method, as it is there and frozen, learns
+    from."""
 
     @model_validator(mode="after")
     def _views_that_fit(self) -> Self:
-        given, taken = self.sampler.views, self.method.views
+        self._taught()
+        given, taken = self.sampler.views, self.views
         if given != taken:
             raise ValueError(
                 f"sampler {self.sampler.name} gives {given} views of an example and method "
@@ -153,6 +156,27 @@ class Experiment(Config):
         self.method.check(self.train.batch, self.data.clip.length)
         return self
 
+    def _taught(self) -> None:
+        """`ValueError` where method, sampler and teacher do not go together."""
+        name, streams = self.method.name, self.sampler.streams(self.data.clip.stream)
+        if self.teacher and not self.method.taught_views:
+            raise ValueError(f"method {name} learns from no teacher. Remove `teacher`")
+        if self.method.needs_teacher and not self.teacher:
+            raise ValueError(
+                f"method {name} learns from a teacher and none is given. Set `teacher` to a run on "
+                f"the other stream; `workbench train {name} --data NAME` trains one first"
+            )
+        if self.teacher and len(streams) < 2:
+            raise ValueError(
+                f"a teacher sees the other stream of the same moments and sampler "
+                f"{self.sampler.name} gives clips of {streams[0]} alone. Use two-streams"
+            )
+
+    @property
+    def views(self) -> int:
+        """Clips of an example that the method takes here."""
+        return self.method.taught_views if self.teacher else self.method.views
+
     def knowing(self, classes: Sequence[str]) -> Self:
         """The experiment once the labels of the training data are known."""
         return self.model_copy(update={"method": self.method.knowing(classes)})
@@ -161,14 +185,22 @@ class Experiment(Config):
         """The method at the start of the run. `workspace` is where `init` and `teacher` lie."""
         torch.manual_seed(self.train.seed)
         encoder = self.encoder.build()
-        if self.init:
-            start = _encoder(workspace, self.init).state_dict()
-            start_from(encoder, start, f"init: the encoder of run {self.init!r}")
+        if not self.init:
+            return self._around(encoder, workspace)
+        run = _run(workspace, self.init)
+        start_from(encoder, run.encoder().state_dict(), f"init: the encoder of run {self.init!r}")
+        method = self._around(encoder, workspace)
+        if run.whole:
+            with torch.random.fork_rng():
+                method.start_from(run.method())
+        return method
+
+    def _around(self, encoder: nn.Module, workspace: Workspace | None) -> Method:
         if not self.teacher:
             return self.method.build(encoder)
-        if "teacher" not in signature(self.method.build).parameters:
-            raise ValueError(f"method {self.method.name} learns from no teacher. Remove `teacher`.")
-        return self.method.build(encoder, teacher=_encoder(workspace, self.teacher))
+        with torch.random.fork_rng():
+            teacher = _run(workspace, self.teacher).method()
+        return self.method.build(encoder, teacher=teacher)
 
     def random_encoder(self) -> nn.Module:
         """The encoder with the random weights of the run's seed: what learning is compared with."""
@@ -177,9 +209,9 @@ class Experiment(Config):
         return self.encoder.model_copy(update=plain).build().eval()
 
 
-def _encoder(workspace: Workspace | None, name: str) -> nn.Module:
+def _run(workspace: Workspace | None, name: str) -> Run:
     from workbench.training.run import Run
 
     if workspace is None:
         raise ValueError(f"to start from run {name!r}, train in a folder of a workspace.")
-    return Run(workspace.run_folder(name)).encoder()
+    return Run(workspace.run_folder(name))

@@ -6,6 +6,7 @@ status.json  job.json  log.txt    see jobs.py
 checkpoints/model.safetensors     the method's weights; the encoder's begin with `encoder.`
 checkpoints/trainer.safetensors   optimizer and random state; the clock is in its header
 embeddings/KEY/                   see embed.py
+mined/  clusters/                 what was found along training, see findings.py
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import yaml
 
+from workbench.training import findings
 from workbench.training.atomic import replacing, write_json
 from workbench.training.jobs import Job, Status
 
@@ -106,6 +108,11 @@ class Run:
         stat = self.model_path.stat()
         return _sha(self.model_path, stat.st_mtime_ns, stat.st_size)
 
+    @property
+    def whole(self) -> bool:
+        """Whether the checkpoint holds the whole method; an exported one has the encoder alone."""
+        return any(not k.startswith(ENCODER) for k in _keys(self._need_checkpoint()))
+
     def encoder(self) -> nn.Module:
         """The trained encoder, in eval mode, without the rest of the method."""
         encoder = self._untrained(self.config.encoder).build()
@@ -114,7 +121,7 @@ class Run:
         return encoder.eval()
 
     def method(self) -> Method:
-        """The whole method as the checkpoint holds it, in eval mode."""
+        """The whole method as the checkpoint holds it, in eval mode, without its teacher."""
         method = self.config.method.build(self._untrained(self.config.encoder).build())
         _fill(method, _load(self._need_checkpoint()), self.model_path)
         return method.eval()
@@ -127,6 +134,22 @@ class Run:
     def embedding_folder(self, key: str) -> Path:
         """Where the embeddings of a key lie."""
         return self.folder / "embeddings" / key
+
+    def mined(self, epoch: int) -> pd.DataFrame:
+        """Positives found in an epoch, from 0: step, and names of recordings, anchor, positive."""
+        return findings.read(self.folder, findings.MINED, epoch)
+
+    def mined_epochs(self) -> list[int]:
+        """The epochs of which `mined` has something."""
+        return findings.epochs(self.folder, findings.MINED)
+
+    def clusters(self, epoch: int) -> pd.DataFrame:
+        """The clustering that an epoch, counted from 0, began with: recording, cluster."""
+        return findings.read(self.folder, findings.CLUSTERS, epoch)
+
+    def cluster_epochs(self) -> list[int]:
+        """The epochs that began with a new clustering."""
+        return findings.epochs(self.folder, findings.CLUSTERS)
 
     def save(self, model: dict[str, Tensor], rest: dict[str, Tensor], about: dict) -> None:
         """Write a checkpoint; killed at any moment, the old or the new one is whole.
@@ -215,6 +238,16 @@ def _load(path: Path, prefix: str = "") -> dict[str, Tensor]:
     try:
         with safe_open(path, "pt") as file:
             return {k: file.get_tensor(k) for k in file.keys() if k.startswith(prefix)}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise RunError(_damaged(path, error)) from None
+
+
+def _keys(path: Path) -> list[str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return list(file.keys())
     except (SafetensorError, OSError) as error:
         raise RunError(_damaged(path, error)) from None
 

@@ -19,6 +19,7 @@ from workbench.training.atomic import replacing
 from workbench.training.checks import check
 from workbench.training.evaluate import ADVICE, Examination, collapse
 from workbench.training.experiment import Experiment
+from workbench.training.findings import Findings
 from workbench.training.jobs import BusyError, Job, Progress, alone, python
 from workbench.training.loader import class_names
 from workbench.training.run import Run
@@ -47,7 +48,7 @@ def train(
         source, judged = _sources(run, experiment, judged)
     experiment = experiment.knowing(class_names(source))
     _check(run, experiment)
-    check(experiment, source)
+    check(experiment, source, _workspace(run))
     trainer = Trainer(
         experiment.build(_workspace(run)),
         experiment.sampler,
@@ -77,7 +78,7 @@ def launch(experiment: Experiment, folder: str | Path) -> Run:
     source, _ = _sources(run, experiment)
     experiment = experiment.knowing(class_names(source))
     _check(run, experiment)
-    check(experiment, source)
+    check(experiment, source, _workspace(run))
     with alone(run.folder):
         _claim(run, experiment)
     Job(run.folder).start(python("workbench.training.worker", "train", run.folder.absolute()))
@@ -111,7 +112,9 @@ def _train(
     per_frame = getattr(experiment.encoder, "per_frame", False)
     exam = Examination(judged, experiment.data.splits, per_frame)
     due = {round(trainer.steps * (k + 1) / config.evaluations) for k in range(config.evaluations)}
-    keeper = _Keeper(run, trainer, config.checkpoint_every)
+    found = Findings(run.folder, trainer.source, trainer.sampler)
+    found.go_back(trainer.clock.step, trainer.clock.epoch)
+    keeper = _Keeper(run, trainer, found, config.checkpoint_every)
     if trainer.clock.step == 0:
         run.truncate_metrics(-1)
         run.append_metrics({"step": 0, "epoch": 0, **_random(experiment, exam, trainer)})
@@ -130,6 +133,10 @@ def _train(
                 keeper.save()
                 return True
             line = _line(report)
+            epoch = report.clock.epoch - report.epoch_done
+            found.look(report.clock.step, epoch, trainer.method, trainer.sampler)
+            if report.epoch_done:
+                found.save()
             if report.clock.step in due:
                 line |= _judged(exam, trainer) | random
                 before, trouble = trouble, collapse(line)
@@ -159,9 +166,10 @@ def _train(
 class _Keeper:
     """Writes checkpoints, never one that holds numbers which are none."""
 
-    def __init__(self, run: Run, trainer: Trainer, every: float) -> None:
+    def __init__(self, run: Run, trainer: Trainer, found: Findings, every: float) -> None:
         self.run = run
         self.trainer = trainer
+        self.found = found
         self.every = every
         self.last = time.monotonic()
         self.saved: int | None = None
@@ -170,6 +178,7 @@ class _Keeper:
         if self.saved == self.trainer.clock.step:
             return
         self.trainer.check_finite()
+        self.found.save()
         self.run.save(*self.trainer.state())
         self.last, self.saved = time.monotonic(), self.trainer.clock.step
 
