@@ -9,7 +9,8 @@ A data set is a folder:
     offsets.json            offsets saved by hand (see `offsets.py`)
     truth.parquet           demos: what is known of every frame (columns: TRUTH_COLUMNS)
     videos/KEY/             frames.npy (T, H, W, 3) uint8, pts.npy (T,) float64 seconds,
-                            sprite.jpg, and proxy.mp4 where a browser cannot play the file itself
+                            sprite.jpg, and proxy.mp4 where a browser cannot play the file itself;
+                            flow.npy (T - 1, H, W, 2) uint8 and flow.json where flow was asked for
 
 `dataset.json` names the tables (FP is the fingerprint; without names they are videos.parquet and
 segments.parquet) and is replaced last, in one step: a folder that has it is complete, and who reads
@@ -35,6 +36,7 @@ from workbench.data.video import ClipShape, Segment, Video, VideoSource
 
 TABLES = {"videos": "videos.parquet", "segments": "segments.parquet"}
 TRUTH = "truth.parquet"
+FLOW, FLOW_ABOUT = "flow.npy", "flow.json"
 GRACE = 60.0  # seconds that a table nobody names any more stays, for who is about to read it
 
 COLUMNS = {
@@ -198,6 +200,28 @@ class DataSet:
             self._maps[video] = np.load(self.video_folder(video) / "frames.npy", mmap_mode="r")
         return self._maps[video]
 
+    def flows(self, video: int) -> np.ndarray:
+        """(T - 1, H, W, 2) uint8, memory-mapped: motion to the next frame, as in `data/flow.py`."""
+        key = ("flow", video)
+        if key not in self._maps:
+            self._maps[key] = np.load(self.video_folder(video) / FLOW, mmap_mode="r")
+        return self._maps[key]
+
+    def flow_of(self, video: int) -> str | None:
+        """The algorithm of the flow that a video has, as it is now; None where it has none."""
+        folder = self.video_folder(video)
+        try:
+            about = json.loads((folder / FLOW_ABOUT).read_text())
+        except FileNotFoundError:
+            return None
+        return about["algorithm"] if (folder / FLOW).is_file() else None
+
+    @property
+    def flow(self) -> str | None:
+        """The algorithm of its optical flow; None where not every video has it, by the same."""
+        found = {self.flow_of(i) for i in range(len(self.table))}
+        return found.pop() if len(found) == 1 else None
+
     def pts(self, video: int) -> np.ndarray:
         """(T,) seconds at which each frame of the *original file* is shown."""
         return np.load(self.video_folder(video) / "pts.npy")
@@ -222,8 +246,14 @@ class DataSet:
         )
 
     def source(self, shape: ClipShape, splits: Sequence[str] | None = None) -> VideoSource:
-        """Clips of this data set; `splits` keeps those named (None keeps all)."""
-        source = VideoSource(self.videos, shape, self.frames)
+        """Clips of this data set; `splits` keeps those named (None keeps all).
+
+        `ValueError` where the shape's stream is flow and there is none, or a split is unknown.
+        """
+        trouble = self._flow_trouble()
+        flows = None if trouble else self.flows
+        source = VideoSource(self.videos, shape, self.frames, flows, trouble)
+        source.require(shape.stream)
         if splits is None:
             return source
         known = {v.split for v in self.videos} - {None}
@@ -237,8 +267,25 @@ class DataSet:
             raise ValueError(f"data set {self.name!r} has no split {missing[0]!r}. {here}")
         return source.select(lambda v: v.split in splits)
 
+    def _flow_trouble(self) -> str:
+        """Why clips of flow cannot be had; empty where they can."""
+        known = range(len(self.table))
+        found = [self.flow_of(i) for i in (known if self.flow_of(0) else known[:1])]
+        names = sorted({a for a in found if a})
+        if len(names) == 1 and None not in found:
+            return ""
+        what = "no optical flow"
+        if names and None in found:
+            what = f"optical flow of {len(found) - found.count(None)} of its {len(found)} videos"
+        elif names:
+            what = f"optical flow by different algorithms ({', '.join(names)})"
+        return (
+            f"data set {self.name!r} holds {what}; this run asks for stream flow. "
+            f"Run `workbench flow {self.name}` first."
+        )
+
     @cached_property
-    def _maps(self) -> dict[int, np.ndarray]:
+    def _maps(self) -> dict[object, np.ndarray]:
         return {}
 
 

@@ -106,7 +106,7 @@ def _features(
         chosen = list(takewhile(lambda clip, n=length: clip.length == n, some))
         with torch.inference_mode():
             pixels = [source.pixels(clip) for clip in chosen]
-            views = evaluate_view(pixels, shape.size, shape.stream, device)
+            views = evaluate_view(pixels, shape.size, shape.seen_as(chosen[0].stream), device)
             yield encoder(views).float()
         done += len(chosen)
         progress(done, len(clips))
@@ -226,6 +226,10 @@ def embed_run(
         "clip": source.shape.model_dump(mode="json"),
         "hop": hop,
     }
+    if source.shape.stream == "flow":
+        about["flow"] = dataset.flow
+    else:
+        del about["clip"]["flow_as_picture"]  # it changes nothing, so what was made before serves
     identity = {k: v for k, v in about.items() if k != "data"}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = run.folder / "embeddings" / key

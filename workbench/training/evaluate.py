@@ -72,7 +72,7 @@ class Examination:
         if per_frame:
             few = min(FRAMES, source.shape.length)
             shape = source.shape.model_copy(update={"length": few})
-            source = VideoSource(source.videos, shape, source.frames)
+            source = source.holding(shape=shape)
         self.source = source
         self.per_frame = per_frame
         self.held_out = _held_out(source, trained)

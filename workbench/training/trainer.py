@@ -136,8 +136,9 @@ class Trainer:
         views, small = [], []
         for v, (clips, stream) in enumerate(zip(loaded.pixels, streams, strict=True)):
             augment = self.augments[streams[:v].count(stream) > 0]
-            views.append(augment(clips, loaded.seeds[:, v], stream))
-            small += augment.small_crops(clips, loaded.seeds[:, v], stream)
+            kind = self.source.shape.seen_as(stream)
+            views.append(augment(clips, loaded.seeds[:, v], kind))
+            small += augment.small_crops(clips, loaded.seeds[:, v], kind)
         group, label = torch.from_numpy(loaded.group), torch.from_numpy(loaded.label)
         triplets = None if loaded.triplets is None else torch.from_numpy(loaded.triplets)
         return Batch((*views, *small), group, label, triplets).to(self.fabric.device)
