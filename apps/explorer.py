@@ -106,24 +106,34 @@ def runs(s: Store):
     return page
 
 
-PAGES = [
-    ("Clips", "grid_view", clips),
-    ("Map", "scatter_plot", embedding_map),
-    ("Similarity", "grid_on", similarity),
-    ("Phase", "autorenew", phase),
-    ("Anomalies", "report_problem", anomalies),
-    ("Detection", "visibility", detection),
-    ("Health", "monitor_heart", health),
-    ("Train", "model_training", train, True),
-    ("Runs", "list_alt", runs, True),
-]
+PAGES = {
+    "Look": [
+        ("Clips", "grid_view", clips),
+        ("Map", "scatter_plot", embedding_map),
+        ("Similarity", "grid_on", similarity),
+        ("Phase", "autorenew", phase),
+    ],
+    "Judge": [
+        ("Anomalies", "report_problem", anomalies),
+        ("Detection", "visibility", detection),
+        ("Health", "monitor_heart", health),
+    ],
+    "Train": [
+        ("Train", "model_training", train, True),
+        ("Runs", "list_alt", runs, True),
+    ],
+}
 
 
 def app(workspace=None):
     """The whole explorer over a workspace (by default the user's)."""
     pn.extension("tabulator", notifications=True)
     store = Store(find_workspace(workspace))
-    pages = [PageSpec(n, i, lambda b=b: b(store), *lasting) for n, i, b, *lasting in PAGES]
+    pages = [
+        PageSpec(name, icon, lambda b=build: b(store), *lasting, group=group)
+        for group, some in PAGES.items()
+        for name, icon, build, *lasting in some
+    ]
     shell = Shell("workbench", pages, lambda: Pickers(store), lambda: Inspector(store))
     address = Address(store, shell)
     store.param.watch(lambda _: shell.open(), "version")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 from typing import Any
 
 import panel as pn
@@ -13,6 +14,7 @@ import param
 from panel.custom import JSComponent
 from panel_material_ui.base import BASE_TEMPLATE
 
+from workbench.views.navigation import Navigation
 from workbench.views.selection import Watching
 
 THEME = {
@@ -26,10 +28,6 @@ THEME = {
 }
 
 HEADER = {"&.mui-dark .header": {"backgroundColor": "#17252d", "color": "#e6eef2"}}
-TABS = {
-    "minHeight": 44,
-    "& .MuiTab-root": {"minHeight": 44, "py": 0, "textTransform": "none", "fontSize": "0.95rem"},
-}
 
 # es-module-shims, through which Panel loads modules, reads a module, looks for imports to rewrite
 # and hands the browser a copy, which it compiles anew on every visit. The bundle of all Material
@@ -58,13 +56,14 @@ class PageSpec:
     """A page: its name, a Material icon, and what builds it when it is first looked at.
 
     lasting: it is not built anew when other data or features are looked at (a form keeps its
-    entries).
+    entries). group: neighbours of the same group stand together under its name.
     """
 
     name: str
     icon: str
     build: Callable[[], Any]
     lasting: bool = False
+    group: str = ""
 
 
 class Screen(JSComponent):
@@ -99,13 +98,11 @@ class Shell(pn.viewable.Viewer):
         super().__init__(page=pages[0].name)
         self.pages = {spec.name: spec for spec in pages}
         self._built: dict[str, Any] = {}
-        self.tabs = pmui.TabMenu(
-            items=[{"label": spec.name, "icon": spec.icon} for spec in pages],
-            active=0,
-            variant="scrollable",
-            sizing_mode="stretch_width",
-            margin=0,
-            sx=TABS,
+        self.tabs = Navigation(
+            [
+                (name, [(spec.name, spec.icon) for spec in group])
+                for name, group in groupby(pages, key=lambda spec: spec.group)
+            ]
         )
         self.screen = Screen(width=0, height=0, margin=0)
         self.slot = pn.Column(sizing_mode="stretch_both", margin=(8, 12), min_height=300)
