@@ -25,11 +25,25 @@ from workbench.config import Config, ConfigError, closest
 from workbench.workspace import Workspace, find_workspace, name_problem
 
 if TYPE_CHECKING:
+    from workbench.data.manifest import DataSet
     from workbench.data.sources import Entry
     from workbench.training.experiment import DataConfig, Experiment
     from workbench.training.run import Run
     from workbench.training.sight import Sight
 
+FLOWS = {
+    "dis": "OpenCV's dense inverse search, the fastest",
+    "farneback": "OpenCV's polynomial expansion",
+    "tvl1": "the papers' TV-L1, where opencv-contrib is installed",
+    "raft": "torchvision's RAFT, where its weights can be had",
+    "raft-small": "the small RAFT",
+}
+"""Name -> what it is, for the help; data/flow.py has what they do."""
+
+FlowName = Annotated[
+    Literal[*FLOWS],  # type: ignore[valid-type]
+    arg(help_behavior_hint="; ".join(f"{name}: {what}" for name, what in FLOWS.items()) + "."),
+]
 RunName = Annotated[str, arg(metavar="RUN", help="Name of the run.")]
 WorkspacePath = Annotated[
     Path | None,
@@ -67,6 +81,7 @@ def index(
     segments: Path | None = None,
     side: int = 128,
     workers: int | None = None,
+    flow: FlowName | None = None,
     strict: bool = False,
     workspace: WorkspacePath = None,
 ) -> None:
@@ -83,6 +98,7 @@ def index(
         segments: Frame-level labels: a table with the columns recording, start, stop, label.
         side: Short side of the stored frames, pixels: 1.15 to 1.3 times the size you train at.
         workers: Processes that decode; default: one per core.
+        flow: Compute optical flow as well, as `workbench flow` does.
         strict: End with an error code when any file has a problem.
         workspace: Where the data set goes.
     """
@@ -110,6 +126,47 @@ def index(
     print(
         f"{name}: {len(data.videos)} videos of {len(data.recordings)} recordings, "
         f"{int(data.table['n_frames'].sum())} frames, in {took:.1f} s -> {folder}"
+    )
+    if flow:
+        _add_flow(data, flow, workers)
+
+
+def flow(
+    data: Annotated[Positional[str], arg(metavar="DATA")],
+    algorithm: FlowName = "dis",
+    workers: int | None = None,
+    workspace: WorkspacePath = None,
+) -> None:
+    """Compute the optical flow of a data set, for stream flow. Can be stopped and repeated.
+
+    Args:
+        data: Name of the data set.
+        algorithm: What computes it, dis where none is given; flow by another algorithm is replaced.
+        workers: Videos at a time; default: one per core.
+        workspace: Where the data set lies.
+    """
+    from workbench.data.manifest import DataSet
+
+    place = find_workspace(workspace)
+    _add_flow(DataSet(_writable(place).data_folder(data)), algorithm, workers)
+
+
+def _add_flow(data: DataSet, algorithm: str, workers: int | None) -> None:
+    from workbench.data.flow import index_flow
+
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1; found {workers}.")
+    started, frames = time.monotonic(), 0
+    with _Bar(f"flow by {algorithm}", "video") as bar:
+        for report in index_flow(data, algorithm, workers):
+            frames = report.frames
+            bar.show(report.done, report.total, report.current, report.eta)
+    took = time.monotonic() - started
+    print(
+        f"{data.name}: optical flow by {algorithm} of {len(data.videos)} videos; {frames} frames "
+        f"in {took:.1f} s, {frames / took:.0f} a second"
+        if frames
+        else f"{data.name}: all videos have optical flow by {algorithm} already"
     )
 
 
@@ -742,6 +799,7 @@ class _Bar:
 COMMANDS = {
     "doctor": doctor,
     "index": index,
+    "flow": flow,
     "demo": demo,
     "train": train,
     "resume": resume,
