@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.sparse.csgraph import connected_components
@@ -68,7 +70,7 @@ def test_planted_groups_are_a_partition_and_the_last_one(metric):
     z, truth = planted()
     found = finch(z, metric)
     assert cluster_scores(found[-1], truth).ari == 1
-    for fine, coarse in zip(found, found[1:], strict=False):  # nested, and fewer
+    for fine, coarse in pairwise(found):  # nested, and fewer
         pairs = set(zip(fine.tolist(), coarse.tolist(), strict=True))
         assert len(pairs) == fine.max() + 1 > coarse.max() + 1
     sizes = np.unique(found[0], return_counts=True)[1]
@@ -103,7 +105,7 @@ def test_as_many_clusters_as_are_asked_for():
         assert found.max() + 1 == k == len(np.unique(found))
         pairs = set(zip(finest.tolist(), found.tolist(), strict=True))
         assert len(pairs) == finest.max() + 1  # clusters are merged, none is cut
-    with pytest.raises(ValueError, match=f"500 clusters are asked for; FINCH can give 1 to {finest.max() + 1}"):  # fmt: skip
+    with pytest.raises(ValueError, match=rf"500 clusters .* 1 to {finest.max() + 1} of these 120"):
         finch_into(z, 500)
 
 

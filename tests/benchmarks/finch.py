@@ -36,10 +36,8 @@ def timed(make: Callable[[], np.ndarray | list[np.ndarray]]):
 
 def line(name: str, truth: np.ndarray, found: np.ndarray, times: str = "") -> None:
     scores = cluster_scores(found, truth)
-    print(
-        f"{name:24}{found.max() + 1:10}{scores.nmi:8.3f}{scores.ari:8.3f}{scores.purity:8.3f}{times}",
-        flush=True,
-    )
+    columns = "".join(f"{x:8.3f}" for x in (scores.nmi, scores.ari, scores.purity))
+    print(f"{name:24}{found.max() + 1:10}{columns}{times}", flush=True)
 
 
 def main() -> None:
