@@ -10,15 +10,17 @@ from workbench.sampling.other_camera import OtherCamera as OtherCamera
 from workbench.sampling.same_phase import SamePhase as SamePhase
 from workbench.sampling.same_video import SameVideo as SameVideo
 from workbench.sampling.time_contrast import TimeContrast as TimeContrast
+from workbench.sampling.two_streams import TwoStreams as TwoStreams
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "same-video": SameVideo,
     "other-camera": OtherCamera,
     "same-phase": SamePhase,
     "time-contrast": TimeContrast,
+    "two-streams": TwoStreams,
 }
 
 SamplerConfig = Annotated[
-    SameVideo | OtherCamera | SamePhase | TimeContrast, Field(discriminator="name")
+    SameVideo | OtherCamera | SamePhase | TimeContrast | TwoStreams, Field(discriminator="name")
 ]
 """Settings of one sampler, told apart by `name`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, Self
 
@@ -30,8 +31,12 @@ class Example:
 class Embed(Protocol):
     """Embeds the training videos by the method as it stands, which costs a pass over the data."""
 
-    def __call__(self, *, steps: bool = False) -> Embeddings:
-        """A row per window, or with `steps` a row for every step of the features' time."""
+    def __call__(self, *, steps: bool = False, middle: bool = False) -> Embeddings:
+        """A row per window.
+
+        With `steps` a row for every step of the features' time instead, with `middle` one row per
+        video, of the clip in its middle.
+        """
         ...
 
 
@@ -82,10 +87,14 @@ class Sampler(Config):
         return self
 
 
-def long_enough(source: VideoSource) -> list[int]:
-    """The videos that hold a clip; `ValueError` where none does, or its stream is not there."""
-    source.require(source.shape.stream)
-    found = [i for i in range(len(source)) if source.room(i) >= 0]
+def long_enough(source: VideoSource, streams: Sequence[Stream] = ()) -> list[int]:
+    """The videos that hold a clip in all the streams, by default the one of the source's shape.
+
+    `ValueError` where none does, or a stream is not there.
+    """
+    streams = streams or (source.shape.stream,)
+    source.require(*streams)
+    found = [i for i in range(len(source)) if source.room(i, streams) >= 0]
     if not found:
         shape, longest = source.shape, max((v.n_frames for v in source.videos), default=0)
         raise ValueError(

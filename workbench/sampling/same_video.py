@@ -50,7 +50,11 @@ class SameVideo(Sampler):
 
     def sample(self, source: VideoSource, i: int, rng: np.random.Generator) -> Example:
         """`n` clips of video i."""
-        places = source.room(i) + 1
+        starts = self.starts(source.room(i) + 1, rng)
+        return Example(tuple(source.clip(i, k) for k in starts), source.recording_index(i))
+
+    def starts(self, places: int, rng: np.random.Generator) -> list[int]:
+        """The frames, below `places`, at which the `n` clips of an example start."""
         if self.within is not None:
             first = rng.integers(places)
             low, high = max(0, first - self.within), min(places, first + self.within + 1)
@@ -61,8 +65,7 @@ class SameVideo(Sampler):
             apart = int(places * distance(rng.random(), self.decay))
             first = rng.integers(places - apart)
             starts = rng.permutation([first, first + apart])
-        views = tuple(source.clip(i, int(start)) for start in starts)
-        return Example(views, source.recording_index(i))
+        return [int(start) for start in starts]
 
 
 def distance(u: np.ndarray | float, power: float) -> np.ndarray | float:
