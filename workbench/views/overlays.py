@@ -134,7 +134,7 @@ class Overlays:
         if plot in self._drawn:
             return
         sources = {name: ColumnDataSource(data, name=name) for name, data in self.data.items()}
-        plot.image(source=sources["detail"], color_mapper=colors, level="image")
+        plot.image(source=sources["detail"], color_mapper=colors)  # over the matrix
         for width, color in ((3.5, "#000000"), (1.5, PERIOD)):
             plot.multi_line(
                 "xs", "ys", source=sources["cycles"], line_color=color, line_width=width
