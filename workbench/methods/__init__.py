@@ -9,11 +9,13 @@ from workbench.methods.base import MethodSettings as MethodSettings
 from workbench.methods.base import Projected as Projected
 from workbench.methods.byol import BYOLConfig
 from workbench.methods.classify import ClassifyConfig
+from workbench.methods.coclr import CoCLRConfig, UberNCEConfig
 from workbench.methods.cyclecl import CycleCLConfig
 from workbench.methods.moco import MoCoConfig
 from workbench.methods.simclr import SimCLRConfig
 from workbench.methods.simsiam import SimSiamConfig
 from workbench.methods.swav import SwAVConfig
+from workbench.methods.vicc import ViCCConfig
 from workbench.methods.videomoco import VideoMoCoConfig
 
 METHODS: dict[str, type[MethodSettings]] = {
@@ -23,6 +25,9 @@ METHODS: dict[str, type[MethodSettings]] = {
     "simsiam": SimSiamConfig,
     "swav": SwAVConfig,
     "videomoco": VideoMoCoConfig,
+    "vicc": ViCCConfig,
+    "coclr": CoCLRConfig,
+    "uber-nce": UberNCEConfig,
     "cyclecl": CycleCLConfig,
     "classify": ClassifyConfig,
 }
@@ -34,6 +39,9 @@ MethodConfig = Annotated[
     | SimSiamConfig
     | SwAVConfig
     | VideoMoCoConfig
+    | ViCCConfig
+    | CoCLRConfig
+    | UberNCEConfig
     | CycleCLConfig
     | ClassifyConfig,
     Field(discriminator="name"),

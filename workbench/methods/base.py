@@ -82,7 +82,7 @@ class Method(nn.Module):
         return None
 
     def forward(self, batch: Batch, clock: Clock) -> tuple[Tensor, dict[str, float]]:
-        """The loss, and numbers worth a curve."""
+        """The loss, and numbers worth a curve; for a loss without gradient no weight moves."""
         raise NotImplementedError
 
     def project(self, clips: Tensor) -> Tensor:

@@ -47,6 +47,18 @@ def positive_first(logits: Tensor) -> Tensor:
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
 
 
+def mil_nce(logits: Tensor, positives: Tensor) -> Tensor:
+    """-log of the share that a row's positives have of its softmax, mean over B (MIL-NCE, eq. 2).
+
+    logits: (B, N), -inf for what does not count; positives: (B, N) bool, one or more in each row.
+    A row is content with any one of its positives near (Miech et al. 2020; CoCLR, eq. 2).
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        logits = logits.float()
+        of_positives = logits.masked_fill(~positives, -torch.inf).logsumexp(dim=1)
+        return (logits.logsumexp(dim=1) - of_positives).mean()
+
+
 def nt_xent(z1: Tensor, z2: Tensor, temperature: float, group: Tensor | None = None) -> Tensor:
     """NT-Xent of two views of N examples (SimCLR, eq. 1), the mean over all 2N anchors.
 

@@ -157,10 +157,14 @@ class MoCo(Projected):
     @torch.no_grad()
     def enqueue(self, keys: Tensor, group: Tensor) -> None:
         """Write (N, d) keys and their (N,) groups over the oldest entries; any N."""
-        size, slots = len(self.queue), self.slots(len(keys))
-        self.queue[slots[-size:]] = keys[-size:].to(self.queue.dtype)
-        self.queue_group[slots[-size:]] = group[-size:]
-        self.queue_next.add_(len(keys)).remainder_(size)
+        self.write(self.queue, keys)
+        self.write(self.queue_group, group)
+        self.queue_next.add_(len(keys)).remainder_(len(self.queue))
+
+    def write(self, buffer: Tensor, values: Tensor) -> None:
+        """Write (N, ...) values over the oldest entries of a buffer that goes with the queue."""
+        size = len(buffer)
+        buffer[self.slots(len(values))[-size:]] = values[-size:].to(buffer.dtype)
 
     def slots(self, n: int) -> Tensor:
         """(n,) the slots of the queue that are written next, the oldest entries first."""

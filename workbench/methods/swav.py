@@ -22,9 +22,6 @@ from workbench.methods.gather import gather
 from workbench.methods.losses import swapped_prediction
 from workbench.models.heads import normed_head
 
-ASSIGNED = (0, 1)
-"""The full views, which get codes."""
-
 
 class SwAVConfig(MethodSettings):
     """SwAV: views of an example are assigned to the same prototypes, which all are used alike."""
@@ -87,9 +84,12 @@ class SwAVConfig(MethodSettings):
 class SwAV(Projected):
     """f is the encoder, g the head; rows of `prototypes` (P, d) are unit vectors.
 
-    Buffers: queue (2, K, d), a ring of embeddings of each full view; queue_next, the slot that is
-    written next; queue_filled, how many were written.
+    Buffers: queue (2, K, d), a ring of embeddings of each full view (of which a subclass may have
+    more); queue_next, the slot that is written next; queue_filled, how many were written.
     """
+
+    assigned: tuple[int, ...] = (0, 1)
+    """The full views, which get codes."""
 
     def __init__(
         self,
@@ -104,6 +104,7 @@ class SwAV(Projected):
         frozen: float,
         queue: int,
         queue_from: float,
+        full: int = 2,
     ) -> None:
         super().__init__(encoder, head)
         self.prototypes = nn.Linear(dim, prototypes, bias=False)
@@ -112,7 +113,7 @@ class SwAV(Projected):
         self.iterations = iterations
         self.frozen_until = frozen
         self.queue_from = queue_from
-        self.register_buffer("queue", torch.zeros(len(ASSIGNED), queue, dim))
+        self.register_buffer("queue", torch.zeros(full, queue, dim))
         self.register_buffer("queue_next", torch.zeros((), dtype=torch.long))
         self.register_buffer("queue_filled", torch.zeros((), dtype=torch.long))
         self.normalise_prototypes()
@@ -124,7 +125,7 @@ class SwAV(Projected):
         return self._modules["prototypes"].weight
 
     def forward(self, batch: Batch, clock: Clock) -> tuple[Tensor, dict[str, float]]:
-        """The loss of the codes of views 0 and 1 against the predictions of all other views."""
+        """The loss of the codes of the assigned views against the predictions of all others."""
         frozen = clock.progress < self.frozen_until
         if self.training and not frozen:
             self.normalise_prototypes()
@@ -132,19 +133,21 @@ class SwAV(Projected):
         z = self.embed_views(batch.views)  # V of (B, d)
         with torch.autocast(c.device.type, enabled=False):
             scores = [z_v @ c.T for z_v in z]  # V of (B, P)
-            earlier = [k @ c.detach().T for k in self.queue] if self._queue_is_full() else None
+            earlier = None
+            if self._queue_is_full():
+                earlier = [self.queue[i] @ c.detach().T for i in self.assigned]
         loss = swapped_prediction(
-            scores, ASSIGNED, self.temperature, self.epsilon, self.iterations, earlier
+            scores, self.assigned, self.temperature, self.epsilon, self.iterations, earlier
         )
-        full = torch.stack([z[i].detach() for i in ASSIGNED])  # (2, B, d)
+        full = torch.stack([z[i].detach() for i in self.assigned])  # (2, B, d)
         if self.training and clock.progress >= self.queue_from:
             self.enqueue(gather(full.transpose(0, 1)).transpose(0, 1))
-        nearest = torch.cat([scores[i].detach().argmax(dim=1) for i in ASSIGNED])
+        nearest = torch.cat([scores[i].detach().argmax(dim=1) for i in self.assigned])
         logs = {
             "prototypes_used": len(nearest.unique()) / len(c),
             "queue_used": float(bool(earlier)),
         }
-        return loss, pair_logs(*full) | logs
+        return loss, pair_logs(*full[:2]) | logs
 
     def embed_views(self, views: Sequence[Tensor]) -> list[Tensor]:
         """(B, d) unit vectors per view. Views of one size go through the encoder as one batch,
@@ -165,11 +168,11 @@ class SwAV(Projected):
 
     @torch.no_grad()
     def enqueue(self, z: Tensor) -> None:
-        """Write (2, N, d) embeddings over the oldest entries; any N."""
+        """Write (2, N, d) embeddings of the assigned views over the oldest entries; any N."""
         size, count = self.queue.shape[1], z.shape[1]
         if not size:
             return
         slots = (self.queue_next + torch.arange(count, device=z.device)) % size
-        self.queue[:, slots[-size:]] = z[:, -size:].to(self.queue.dtype)
+        self.queue[: len(z), slots[-size:]] = z[:, -size:].to(self.queue.dtype)
         self.queue_next.add_(count).remainder_(size)
         self.queue_filled.add_(count)

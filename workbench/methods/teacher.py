@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Self
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from workbench.methods.base import Method
+
+log = logging.getLogger(__name__)
 
 
 class Teacher(nn.Module):
@@ -34,14 +37,15 @@ class Teacher(nn.Module):
         return super()._apply(fn, recurse)
 
 
-def hand_over(ours: nn.Module, theirs: object) -> bool:
-    """Copy the weights of a part into its like in another method, if shapes agree; whether so."""
-    if not isinstance(theirs, nn.Module):
-        return False
-    state = theirs.state_dict()
-    fits = {k: v.shape for k, v in ours.state_dict().items()} == {
-        k: v.shape for k, v in state.items()
-    }
-    if fits:
-        ours.load_state_dict(state)
-    return fits
+def hand_over(part: nn.Module, other: Method, name: str) -> None:
+    """Copy into a part of a method the weights of the part of that name of another one, if alike.
+
+    What is not there, or of other shapes, is left as it is, which is logged.
+    """
+    theirs = dict(other.named_children()).get(name)
+    state = {} if theirs is None else theirs.state_dict()
+    if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in part.state_dict().items()}:
+        found = "has none" if theirs is None else "has one of other shapes"
+        log.warning("init: the %s starts anew, for the run %s", name, found)
+        return
+    part.load_state_dict(state)
