@@ -51,6 +51,8 @@ def test_views_of_a_window_in_two_streams_share_their_seed():
     views = tuple(Clip(0, k, 4, 1, s) for s in ("rgb", "flow") for k in (0, 5))
     a, b, c, d = _view_seeds(Example(views, 0), np.random.default_rng(0))
     assert a == c != b == d
+    views = (Clip(0, 0, 4, 1), Clip(0, 0, 4, 1), Clip(0, 7, 4, 1, "flow"))
+    assert len(set(_view_seeds(Example(views, 0), np.random.default_rng(0)))) == 3
 
 
 def test_labels_are_the_segments(source):

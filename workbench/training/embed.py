@@ -57,6 +57,18 @@ def embed(
     )
 
 
+def embed_middles(
+    encoder: Callable[[Tensor], Tensor],
+    source: VideoSource,
+    batch: int = 32,
+    device: torch.device | str = "cpu",
+) -> Embeddings:
+    """One row per video that holds a clip, of the clip in its middle. `encoder` as in `embed`."""
+    rooms = [(i, source.room(i)) for i in range(len(source))]
+    clips = [source.clip(i, room // 2) for i, room in rooms if room >= 0]
+    return Embeddings(encode(encoder, source, clips, batch, device), describe(source, clips))
+
+
 def default_hop(source: VideoSource) -> int:
     """Frames between windows where none are given: a quarter of what a clip covers."""
     return max(1, source.shape.span // 4)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -143,14 +144,16 @@ def _shows_background(video: Video) -> bool:
 
 
 def _view_seeds(example: Example, rng: np.random.Generator) -> list[int]:
-    """A seed per view; the k-th view of every stream gets the same one.
+    """A seed per view; the k-th views of a window in every stream get the same one.
 
-    So RGB and flow of one window, the k-th of their streams, share the geometry of the crop.
+    So RGB and flow of one window share the geometry of the crop.
     """
-    seeds = rng.integers(0, 2**63 - 1, len(example.views))
-    seen: dict[str, int] = {}
+    seeds = rng.integers(0, 2**63 - 1, len(example.views)).tolist()
+    times: Counter[Clip] = Counter()
+    first: dict[tuple[Clip, int], int] = {}
     out = []
-    for clip in example.views:
-        out.append(int(seeds[seen.setdefault(clip.stream, 0)]))
-        seen[clip.stream] += 1
+    for clip, seed in zip(example.views, seeds, strict=True):
+        times[clip] += 1
+        window = replace(clip, stream="rgb")
+        out.append(first.setdefault((window, times[clip]), seed))
     return out

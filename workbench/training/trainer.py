@@ -18,11 +18,11 @@ from workbench.analysis.embeddings import Embeddings
 from workbench.clock import Clock
 from workbench.data.augment import AugmentConfig
 from workbench.data.batch import Batch
-from workbench.data.video import VideoSource
+from workbench.data.video import Stream, VideoSource
 from workbench.methods import Method
 from workbench.sampling import Sampler
 from workbench.training.devices import PRECISIONS, choose_device, choose_precision
-from workbench.training.embed import embed
+from workbench.training.embed import embed, embed_middles
 from workbench.training.loader import Loaded, Loader
 from workbench.training.optim import build_optimizer, learning_rate, spare_vectors
 
@@ -109,12 +109,16 @@ class Trainer:
             group["lr"] = its.rate * (self.config.lr if its.steady else lr)
         batch = self.batch(loaded)
         loss, logs = self.step_module(lambda: (batch, self.clock))
-        self.fabric.backward(loss)
+        learning = loss.requires_grad
+        if learning:
+            self.fabric.backward(loss)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.weights if p.grad is not None])
+        norm = norm.to(loss.device)
         loss_value, norm_value = torch.stack([loss.detach().float(), norm.float()]).tolist()
         if not (math.isfinite(loss_value) and math.isfinite(norm_value)):
             raise DivergenceError(self._diverged(loss_value, norm_value, loaded))
-        self.optimizer.step()
+        if learning:
+            self.optimizer.step()
         self.optimizer.zero_grad()
         self.method.after_step(self.clock)
 
@@ -132,32 +136,41 @@ class Trainer:
 
     def batch(self, loaded: Loaded) -> Batch:
         """The augmented views of loaded examples, then their small crops, on the device."""
-        streams = [clip.stream for clip in loaded.examples[0].views]
-        views, small = [], []
-        for v, (clips, stream) in enumerate(zip(loaded.pixels, streams, strict=True)):
-            augment = self.augments[streams[:v].count(stream) > 0]
-            kind = self.source.shape.seen_as(stream)
-            views.append(augment(clips, loaded.seeds[:, v], kind))
-            small += augment.small_crops(clips, loaded.seeds[:, v], kind)
+        looks = [self._view(loaded, v) for v in range(len(loaded.pixels))]
+        views, small = [full for full, *_ in looks], [crop for _, *crops in looks for crop in crops]
         group, label = torch.from_numpy(loaded.group), torch.from_numpy(loaded.label)
         triplets = None if loaded.triplets is None else torch.from_numpy(loaded.triplets)
         return Batch((*views, *small), group, label, triplets).to(self.fabric.device)
 
-    def embed(self, *, steps: bool = False) -> Embeddings:
+    def _view(self, loaded: Loaded, v: int) -> list[Tensor]:
+        """View v of all examples and its small crops; clips of one stream go through together."""
+        alike: dict[tuple[Stream, bool], list[int]] = {}
+        for row, example in enumerate(loaded.examples):
+            *before, stream = (clip.stream for clip in example.views[: v + 1])
+            alike.setdefault((stream, stream in before), []).append(row)
+        parts = []
+        for (stream, again), rows in alike.items():
+            clips, seeds = [loaded.pixels[v][row] for row in rows], loaded.seeds[rows, v]
+            augment, kind = self.augments[again], self.source.shape.seen_as(stream)
+            parts.append([augment(clips, seeds, kind), *augment.small_crops(clips, seeds, kind)])
+        if len(parts) == 1:
+            return parts[0]
+        back = np.argsort(np.concatenate(list(alike.values())))
+        return [torch.cat(part)[back] for part in zip(*parts, strict=True)]
+
+    def embed(self, *, steps: bool = False, middle: bool = False) -> Embeddings:
         """Embeddings of the training videos by the method as it stands; for `Sampler.refresh`."""
-        encoder = self.method.encoder
+        encoder, device = self.method.encoder, self.fabric.device
         per_step = steps or getattr(encoder, "per_frame", False)
 
         def represent(clips: Tensor) -> Tensor:
             return self.method.for_mining(clips, self.clock)
 
         with self.judging(represent) as features:
-            return embed(
-                features,
-                self.source,
-                device=self.fabric.device,
-                time_stride=encoder.time_stride if per_step else None,
-            )
+            if middle:
+                return embed_middles(features, self.source, device=device)
+            time_stride = encoder.time_stride if per_step else None
+            return embed(features, self.source, device=device, time_stride=time_stride)
 
     @contextmanager
     def judging(
