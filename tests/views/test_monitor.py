@@ -137,6 +137,10 @@ def test_words():
     assert verdict({**good, "knn": 0.5})[0].startswith("**No better")
     assert verdict({**good, "alignment": 0.5, "alignment_random": 0.3})[0].startswith("**Mixed")
     assert verdict({}) is None
+    told = {**good, "held_out_accuracy": 0.4, "held_out_accuracy_chance": 0.3}
+    assert verdict(told)[0].startswith("**It learns**: better than the commonest label")
+    told |= {"held_out_accuracy": 0.3}  # good features under it were learned by another run
+    assert verdict(told)[1] == "warning" and "kNN accuracy 0.90" in verdict(told)[0]
 
 
 # ---- watching

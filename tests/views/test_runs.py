@@ -69,6 +69,15 @@ def test_curves_are_overlaid(page):
     assert not page.compare._view.visible
 
 
+def test_a_click_on_a_row_ticks_it_and_another_one_no_longer(page):
+    rows = list(page.table.value["run"])
+    page._mark(rows.index("second"))
+    page._mark(rows.index("first"))
+    assert page.selected == ["second", "first"] == page.compare.names
+    page._mark(rows.index("second"))
+    assert page.selected == ["first"] and page.table.selection == [rows.index("first")]
+
+
 def test_a_run_is_chosen_and_opened(page):
     page.selected = ["second"]
     page.use_button.param.trigger("clicks")

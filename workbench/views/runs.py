@@ -96,6 +96,7 @@ class RunsPage(pn.viewable.Viewer):
             header_filters=False,
         )
         self.table.param.watch(self._on_table, "selection")
+        self.table.on_click(lambda event: self._mark(event.row))
         self.use_button = _button("Use in the explorer", "check_circle", "primary")
         self.watch_button = _button("Watch", "visibility")
         self.resume_button = _button("Resume", "play_arrow")
@@ -189,6 +190,12 @@ class RunsPage(pn.viewable.Viewer):
     def _on_table(self, event: Any) -> None:
         names = list(self.table.value["run"])
         self.selected = [names[i] for i in event.new if i < len(names)]
+
+    def _mark(self, row: int) -> None:
+        """A click anywhere in a row ticks it, or no longer."""
+        name = self.table.value["run"].iloc[row]
+        others = [n for n in self.selected if n != name]
+        self.selected = others if name in self.selected else [*others, name]
 
     def _on_selected(self) -> None:
         names = list(self.table.value["run"])

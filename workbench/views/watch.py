@@ -307,7 +307,11 @@ def start(folder: Path, experiment: Any = None) -> Run:
 
 
 def verdict(scores: dict[str, float]) -> tuple[str, str] | None:
-    """What the scores say about learning, in a sentence, and how loud to say it."""
+    """What the scores say about learning, in a sentence, and how loud to say it.
+
+    A classifier is judged by what it says of held-out windows: the features under it may be frozen,
+    and then what kNN finds in them was learned by the run that it starts from.
+    """
     if scores.get("collapsed") and (why := collapse(scores)):
         return f"**Collapsed**: {why}. {ADVICE}", "error"
     better, worse, parts = [], [], []
@@ -328,18 +332,25 @@ def verdict(scores: dict[str, float]) -> tuple[str, str] | None:
         )
     if "held_out_accuracy" in scores:
         value, chance = scores["held_out_accuracy"], scores["held_out_accuracy_chance"]
-        (better if value > chance + 0.02 else worse).append("held-out accuracy")
-        parts.append(f"held-out accuracy {value:.2f} (commonest label alone {chance:.2f})")
+        facts = "; ".join([f"held-out accuracy {value:.2f}", *parts])
+        if value > chance + 0.02:
+            return (
+                f"**It learns**: better than the commonest label alone ({chance:.2f}). {facts}.",
+                ("success"),
+            )
+        return f"**No better than the commonest label alone** ({chance:.2f}) so far. {facts}.", (
+            "warning"
+        )
     if not parts:
         return None
     facts = "; ".join(parts)
     if better and not worse:
         return f"**It learns**: better than a random network. {facts}.", "success"
     if better:
-        mixed = f"better {better[0]}, worse {worse[0]} than a random network or chance"
+        mixed = f"better {better[0]}, worse {worse[0]} than a random network"
         return f"**Mixed**: {mixed}. {facts}.", "info"
     if worse:
-        return f"**Worse than a random network or chance** so far. {facts}.", "warning"
+        return f"**Worse than a random network** so far. {facts}.", "warning"
     return f"**No better than a random network** so far. {facts}.", "warning"
 
 
