@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 import time
 from itertools import chain
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from workbench.data.manifest import DataSet
     from workbench.data.sources import Entry
     from workbench.training.experiment import DataConfig, Experiment
+    from workbench.training.protocols.base import Protocol
     from workbench.training.run import Run
     from workbench.training.sight import Sight
 
@@ -190,6 +192,7 @@ DEMOS = {
     "judo": "five classes of throw, four cameras; small: 12 recordings, full: 200",
     "bottling": "a production cell with its faults; small: 5 recordings, full: 16",
     "exercise": "six exercises in sets, two cameras, counted; small: 12 recordings, full: 60",
+    "actions": "ten actions told apart by motion alone, with optical flow; small: 60, full: 200",
 }
 """Name -> what it is, for the help; training/demo.py has the makers."""
 
@@ -203,6 +206,7 @@ def demo(
     which: WhichDemo,
     size: Literal["small", "full"] = "small",
     seed: int = 0,
+    per_class: int | None = None,
     name: str | None = None,
     workspace: WorkspacePath = None,
 ) -> None:
@@ -211,16 +215,21 @@ def demo(
     Args:
         size: small: for a first look; full: for a study.
         seed: Start of everything random; the same seed makes the same videos.
+        per_class: actions only: recordings of each action, in place of a size's 6 or 20.
         name: Name of the data set; default: as the demo, full: with -full.
         workspace: Where the data set goes.
     """
     from workbench.training.demo import DEMOS as MAKERS
 
     place = _writable(find_workspace(workspace))
-    name = _good(name or (which if size == "small" else f"{which}-{size}"))
+    if per_class is not None and which != "actions":
+        raise UsageError(f"--per-class goes with the demo actions; {which} has its two sizes.")
+    more = {} if per_class is None else {"per_class": per_class}
+    usual = which if size == "small" else f"{which}-{size}"
+    name = _good(name or (usual if per_class is None else f"{which}-{per_class}"))
     started = time.monotonic()
     with _Bar("making the demo", "thousandths") as bar:
-        for step in MAKERS[which](place, size, seed, name):
+        for step in MAKERS[which](place, size, seed, name, **more):
             bar.show(step.done, step.total, step.message, step.eta)
     print(f"{name}: made in {time.monotonic() - started:.1f} s -> {place.data / name}")
     print("See it with: panel serve apps/explorer.py --show")
@@ -420,60 +429,95 @@ def _sight(place: Workspace, run: str | None) -> Sight:
     return RunSight(source, _stored_side(place, data), rate)
 
 
-def evaluate(
-    run: Positional[str],
-    protocol: Literal["detection", "anomaly", "repetition"] = "detection",
-    data: str | None = None,
-    split: str | None = None,
-    chunk: int | None = None,
-    overlap: int | None = None,
-    streaming: bool = False,
-    hop: int | None = None,
-    alarms_per_hour: float | None = None,
-    workspace: WorkspacePath = None,
+EVALUATE_USAGE = """usage: workbench evaluate RUN [--protocol NAME] [options]
+
+How good a run is, by a protocol; the results are kept with the run.
+
+  --protocol NAME     {protocols}
+  --data NAME         data set of the workspace; default: the one the run was trained on
+  --with RUN          a run on the other stream, to judge both together: {fuse}
+  --workspace FOLDER  else WORKBENCH_WORKSPACE, else the platform's user data folder
+
+Every protocol has options of its own: `workbench evaluate RUN --protocol NAME --help`.
+"""
+
+
+def evaluate(arguments: Positional[tuple[str, ...]]) -> None:
+    """How good a run is: `workbench evaluate RUN --protocol NAME`; it has a help of its own."""
+    from workbench.training.protocols import PROTOCOLS
+
+    usage = EVALUATE_USAGE.format(
+        protocols=_wrapped(", ".join(PROTOCOLS), 22),
+        fuse=_wrapped(", ".join(n for n, p in PROTOCOLS.items() if p.fuses), 22),
+    )
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, usage=usage)
+    first.add_argument("run", nargs="?")
+    for option in ("data", "with", "workspace"):
+        first.add_argument(f"--{option}")
+    first.add_argument("--protocol")
+    chosen, rest = first.parse_known_args(arguments)
+    wants_help = {"-h", "--help"} & set(rest)
+    if chosen.run is None or (wants_help and chosen.protocol is None):
+        print(usage)
+        raise SystemExit(0 if wants_help else 2)
+    name = chosen.protocol or "detection"
+    protocol = _protocol(_one("protocol", name, PROTOCOLS), rest, PROTOCOLS)
+    place, partner = find_workspace(chosen.workspace), vars(chosen)["with"]
+    _judge(protocol, place, chosen.run, chosen.data, partner)
+
+
+def _judge(
+    protocol: Protocol, place: Workspace, run: str, data: str | None, partner: str | None
 ) -> None:
-    """How good a run is, by a protocol; the results are kept with the run.
-
-    Args:
-        run: Name of the run.
-        protocol: detection: online action detection by a run of method classify. anomaly: how well
-            frames labelled abnormal are found by their distance from the recordings of split
-            train. repetition: counts and phases, of a data set with truth.
-        data: Name of the data set; default: the one the run was trained on.
-        split: Which videos: a split or `all`; default: test, else val, else all.
-        chunk: Pictures in a chunk, as far apart as in training; default: as many as there.
-        overlap: Pictures that two chunks share; default: 3 of 8, 2 of 4.
-        streaming: Carry the state of a recurrent encoder on from chunk to chunk.
-        hop: Frames between windows, of anomaly and repetition; default: as embed has it.
-        alarms_per_hour: False alarms per hour of normal video that the threshold of anomaly aims
-            at; default: as few as the normal video can show.
-        workspace: Where both lie.
-    """
     from workbench.data.manifest import DataSet
-    from workbench.training.evaluate_detection import evaluate_detection
-    from workbench.training.evaluate_periodic import evaluate_anomaly, evaluate_repetition
     from workbench.training.run import Run
-    from workbench.watching import print_anomaly, print_repetition, print_scores
+    from workbench.watching import print_anomaly, print_judgement, print_repetition, print_scores
 
-    if hop is not None and hop < 1:
-        raise UsageError(f"--hop must be at least 1 frame; found {hop}.")
-    if protocol != "detection" and (chunk or overlap is not None or streaming):
-        raise UsageError("--chunk, --overlap and --streaming are of --protocol detection alone.")
-    if alarms_per_hour is not None and alarms_per_hour <= 0:
-        raise UsageError(f"--alarms-per-hour must be above 0; found {alarms_per_hour}.")
-    place = find_workspace(workspace)
+    if partner and not protocol.fuses:
+        raise UsageError(f"--protocol {protocol.name} judges one run: leave out --with.")
     source = Run(place.run_folder(run))
+    other = Run(place.run_folder(partner)) if partner else None
     dataset = DataSet(place.data_folder(data or source.config.data.name))
-    with _Bar(protocol, "chunk" if protocol == "detection" else "window") as bar:
-        if protocol == "anomaly":
-            found = evaluate_anomaly(source, dataset, split, hop, alarms_per_hour, bar.show)
-        elif protocol == "repetition":
-            found = evaluate_repetition(source, dataset, split, hop, bar.show)
-        else:
-            settings = (split, chunk, overlap, streaming)
-            found = evaluate_detection(source, dataset, *settings, progress=bar.show)
+    with _Bar(protocol.name, "step") as bar:
+        found = protocol.evaluate(source, dataset, other, bar.show)
     show = {"anomaly": print_anomaly, "repetition": print_repetition, "detection": print_scores}
-    show[protocol](found)
+    if protocol.name in show:
+        show[protocol.name](found)
+        return
+    from workbench.views.judgement import write_judgement
+
+    print_judgement(found)
+    print(f"\nnumbers: {found.folder}\nfigure: {write_judgement(found)}")
+
+
+def _protocol(which: type[Protocol], arguments: list[str], protocols: dict) -> Protocol:
+    """A protocol with the settings of the command line."""
+    options = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+    for option in sorted(options):
+        field = option.removeprefix("--").removeprefix("no-").replace("-", "_")
+        known = [n for n, p in protocols.items() if field in p.model_fields]
+        if known and which.name not in known:
+            raise UsageError(
+                f"{option} is of --protocol {', '.join(known)}, not of {which.name}. Its options: "
+                f"{', '.join('--' + f.replace('_', '-') for f in which.model_fields)}."
+            )
+    command = f"workbench evaluate RUN --protocol {which.name}"
+    data = tyro.cli(
+        which,
+        prog=command,
+        description=which.__doc__,
+        args=arguments,
+        use_underscores=False,
+        registry=_unchecked(),
+    )
+    try:
+        return which.parse(data)
+    except ConfigError as error:
+        raise UsageError(f"{error}\nAll settings: {command} --help") from None
+
+
+def _wrapped(words: str, indent: int) -> str:
+    return textwrap.fill(words, 100 - indent).replace("\n", "\n" + " " * indent)
 
 
 def study(
@@ -811,14 +855,16 @@ COMMANDS = {
     "export": export,
     "runs": runs,
 }
+OPEN = {"train": train, "evaluate": evaluate}
+"""Commands whose options depend on what is trained, or judged."""
 
 
 def main() -> None:
     """Run a command; what a user can mend is said in a line, without a traceback."""
     arguments = sys.argv[1:]
     try:
-        if arguments[:1] == ["train"]:  # its options depend on what is trained
-            train(tuple(arguments[1:]))
+        if arguments[:1] and arguments[0] in OPEN:
+            OPEN[arguments[0]](tuple(arguments[1:]))
         else:
             tyro.extras.subcommand_cli_from_dict(
                 COMMANDS,

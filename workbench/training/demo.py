@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from workbench.data import index
-from workbench.data.demo import bottling, exercise, judo
+from workbench.data.demo import actions, bottling, exercise, judo
+from workbench.data.flow import index_flow
 from workbench.data.manifest import TRUTH, DataSet, put
 from workbench.data.tables import from_manifest, read_segments
 from workbench.training.atomic import replacing
@@ -135,9 +136,32 @@ def make_exercise(
     yield from _ready(workspace, name, lambda folder: exercise.make(folder, size, seed), tell)
 
 
+def make_actions(
+    workspace: Workspace,
+    size: Literal["small", "full"] = "small",
+    seed: int = 0,
+    name: str = "actions",
+    per_class: int | None = None,
+) -> Iterator[Step]:
+    """Make the data set `name` of ten actions, with truth and optical flow; resumes what is there.
+
+    per_class: recordings of each action, where it shall be another number than the size's.
+    """
+    tell = _Pace({"filming": 0.65, "indexing": 0.2, "optical flow": 0.15})
+
+    def make(folder: Path) -> Iterator[tuple[int, int]]:
+        return actions.make(folder, size, seed, per_class=per_class)
+
+    yield from _ready(workspace, name, make, tell)
+    for report in index_flow(DataSet(workspace.data / name)):
+        note = f"{report.done} of {report.total}"
+        yield tell.step("optical flow", report.done, report.total, note)
+
+
 DEMOS = {
     "judo": make_judo,
     "bottling": make_bottling,
     "exercise": make_exercise,
+    "actions": make_actions,
 }
 """Name -> what makes it: (workspace, size, seed, name) -> steps."""

@@ -179,13 +179,13 @@ def stage(index: int, label: str, seed: int = 0) -> Recording:
     cameras = tuple(_camera(film, azimuth, pose.joints) for azimuth in CAMERAS.values())
     tags = ("mirrored",) if mirrored else ()
     return Recording(
-        NAME.format(index), label, tags, timeline, pose, _athlete(body, people), Hall.draw(place),
+        NAME.format(index), label, tags, timeline, pose, athlete(body, people), Hall.draw(place),
         cameras,
     )  # fmt: skip
 
 
-def _athlete(body: Body, rng: np.random.Generator) -> Figure:
-    """Somebody in a shirt and trousers of other colours."""
+def athlete(body: Body, rng: np.random.Generator) -> Figure:
+    """The figure of a body in a shirt and trousers of other colours; both drawn from `rng`."""
     shirt, trousers = (
         np.array(c[rng.integers(len(c))]) + rng.integers(-10, 11, 3) for c in (SHIRTS, TROUSERS)
     )
@@ -279,14 +279,14 @@ def _write_tables(folder: Path, labels: list[str], seed: int) -> None:
             tags = ",".join(truth["tags"].tolist())
         clips += [(name, c, f"videos/{name}_{c}.mp4", label, split, 0, tags) for c in CAMERAS]
         segments += [(name, start, stop, label) for start, stop in sets]
-        frames.append(_frames(name, label, phase, repetition))
+        frames.append(frame_rows(name, label, phase, repetition))
     put(folder / TRUTH, pd.concat(frames, ignore_index=True).to_parquet)
     write_table(folder / "segments.csv", segments)
     write_text(folder / "README.txt", README.format(count=len(labels), seed=seed))
     write_table(folder / "clips.csv", clips)
 
 
-def _frames(name: str, label: str, phase: np.ndarray, repetition: np.ndarray) -> pd.DataFrame:
+def frame_rows(name: str, label: str, phase: np.ndarray, repetition: np.ndarray) -> pd.DataFrame:
     """The rows of truth.parquet of one recording."""
     return pd.DataFrame(
         {

@@ -120,12 +120,18 @@ EXERCISES = {
 def exercise_pose(
     name: str, body: Body, phase: np.ndarray, effort: np.ndarray, reach: float = 1.0
 ) -> Pose:
+    """A body that does one of EXERCISES, facing +x from the origin; see `posed`."""
+    return posed(EXERCISES[name], body, phase, effort, reach)
+
+
+def posed(
+    what: Exercise, body: Body, phase: np.ndarray, effort: np.ndarray, reach: float = 1.0
+) -> Pose:
     """A body that does an exercise, facing +x from the origin.
 
     phase: (T,) in [0, 1); effort: (T,) from 0, the pose of a pause, to 1, the exercise; reach: how
     far the movement goes from where it begins, against the keys.
     """
-    what = EXERCISES[name]
     w = (effort * effort * (3 - 2 * effort))[:, None]
     rest = np.array(what.rest, float)
     moved = rest + w * (_cycle(what.trunk, phase, reach) - rest)
