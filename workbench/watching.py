@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from workbench.training.detect import Chunk, Detector
     from workbench.training.evaluate_detection import Detection
     from workbench.training.evaluate_periodic import Evaluation
+    from workbench.training.protocols.base import Judgement
     from workbench.training.record import Record
     from workbench.training.vigil import Alarm, Judged, Vigil
 
@@ -264,21 +265,25 @@ def print_anomaly(found: Evaluation) -> None:
     print(
         f"{about['data']}, split {about['split']}: {s['rows']} rows {about['hop']} frames apart, "
         f"{s['abnormal']:.1%} of them abnormal\n"
+        f"compared by {about['metric']} distance to normal row number {about['k']}"
+        + (
+            f", at the same phase ({_share(s['phased'])} of the rows have one)"
+            if about["phase_aware"]
+            else ""
+        )
+        + "\n"
     )
-    source = "split val" if s["threshold_held_out"] else "split train, recordings left out in turn"
-    beyond = ", beyond what so little video shows" if s["threshold_extrapolated"] else ""
     rows = [
         ("AP", s["average_precision"], f"of the score of every row; chance {s['abnormal']:.3f}"),
         ("AUROC", s["auroc"], "chance 0.5"),
         ("best F1", s["best_f1"], "of any threshold, by the truth"),
-        ("AP, smoothed", s["smoothed_average_precision"], "scores averaged over half a second"),
+        ("AP, smoothed", s["smoothed_average_precision"],
+         f"scores averaged over {about['smooth']:g} s"),
         *(
             (f"{k}-NN F1", v["abnormal"], f"of abnormal rows; of all kinds {_number(v['macro'])}")
             for k, v in s["knn_f1"].items()
         ),
-        ("threshold", s["threshold"],
-         f"{s['budget']:.3g} false alarms per hour, by {s['normal_hours'] * 60:.1f} min "
-         f"of {source}{beyond}"),
+        ("threshold", s["threshold"], _threshold(s)),
         ("F1", s["f1"],
          f"at it: precision {_number(s['precision'])}, recall {_number(s['recall'])}"),
         ("events", s["event_recall"], f"{s['noticed']} of {s['events']} noticed"),
@@ -296,10 +301,40 @@ def print_anomaly(found: Evaluation) -> None:
     _say_if_trained_on(about)
 
 
+def print_judgement(found: Judgement) -> None:
+    """The scores of a protocol beside their chance level, and what is to be said about them."""
+    about, table = found.about, found.scores
+    who = about["run"] + (f" with {about['with']}" if about["with"] else "")
+    where = about["data"] + (f", split {about['split']}" if about["split"] else "")
+    print(f"{found.protocol} of {who} on {where}")
+    for note in about["notes"]:
+        print(note)
+    columns = list(table.columns[1:])
+    width = max(len(name) for name in ["score", *map(str, table["score"])])
+    wide = [max(8, len(c)) for c in columns]
+    heads = (f"{c:>{w}}" for c, w in zip(columns, wide, strict=True))
+    print(f"\n{'score':<{width}}  {'  '.join(heads)}")
+    for row in table.itertuples(index=False):
+        values = (f"{_number(float(v)):>{w}}" for v, w in zip(row[1:], wide, strict=True))
+        print(f"{row[0]:<{width}}  {'  '.join(values)}")
+    _say_if_trained_on(about)
+
+
+def _threshold(s: dict) -> str:
+    if s["threshold_given"]:
+        return "given"
+    source = "split val" if s["threshold_held_out"] else "split train, recordings left out in turn"
+    return (
+        f"{s['budget']:.3g} false alarms per hour, by {s['normal_hours'] * 60:.1f} min of {source}"
+        + ", beyond what so little video shows" * s["threshold_extrapolated"]
+    )
+
+
 def print_repetition(found: Evaluation) -> None:
     """How well repetitions are counted and phases told, then each recording."""
     about, s = found.about, found.scores
     print(f"{about['data']}, split {about['split']}, rows {about['hop']} frames apart\n")
+    nearest = f"{about['k']} nearest rows" if about["k"] > 1 else "nearest row"
     rows = [
         ("count, MAE", s["mae"], f"repetitions; {_share(s['relative_mae'])} of the true count"),
         ("within 1", s["off_by_one"], "share of the recordings whose count is off by 1 at most"),
@@ -307,7 +342,7 @@ def print_repetition(found: Evaluation) -> None:
          f"cycles, after the best turn; chance 0.25; {_share(s['phased'])} of the normal rows "
          "have a phase"),
         ("nearest", s["nearest_phase_error"],
-         "cycles from the true phase of the nearest row of split train; chance 0.25"),
+         f"cycles from the true phase of the {nearest} of split train; chance 0.25"),
     ]  # fmt: skip
     for name, value, what in rows:
         print(f"{name:<14} {_number(value):>8}  {what}")

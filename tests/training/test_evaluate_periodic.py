@@ -19,6 +19,7 @@ from workbench.training.evaluate_periodic import (
 )
 from workbench.training.experiment import DataConfig
 from workbench.training.recipes import cyclecl
+from workbench.training.reference import VigilConfig
 from workbench.training.run import Run
 from workbench.training.train import train
 
@@ -94,6 +95,29 @@ def test_without_val_the_training_recordings_judge_each_other(perfect, dataset):
     assert not scores["threshold_held_out"] and scores["event_recall"] == 1
 
 
+def test_how_rows_are_compared_can_be_chosen(perfect, dataset):
+    def judged(**settings):
+        return judge_anomaly(perfect, dataset, "test", VigilConfig(**settings))
+
+    euclidean, cosine = judged(), judged(metric="cosine")
+    assert cosine[0]["score"].to_numpy() == pytest.approx(
+        euclidean[0]["score"].to_numpy() ** 2 / 2, abs=1e-5
+    )
+    assert (judged(k=5)[0]["score"] >= euclidean[0]["score"] - 1e-6).all()
+    given = judged(threshold=0.7)[1]
+    assert given["threshold"] == 0.7 and given["threshold_given"] and "budget" not in given
+    assert judged(threshold=9.0)[1]["noticed"] == 0
+    aware = judged(phase_aware=True)
+    assert aware[1]["phased"] > 0.9 and aware[1]["average_precision"] > 0.95
+    assert (aware[0]["score"] >= euclidean[0]["score"] - 1e-5).all()
+    with pytest.raises(ValueError, match=r"k is 100000 and a camera has \d+ normal rows"):
+        judged(k=100_000)
+    mean = judge_repetition(perfect, dataset, "test", k=5)[1]
+    assert mean["nearest_phase_error"] < 0.01
+    with pytest.raises(ValueError, match="k is 100000"):
+        judge_repetition(perfect, dataset, "test", k=100_000)
+
+
 def test_one_recording_with_anomalies_has_no_labelled_neighbours(perfect, dataset):
     keep = (perfect.index["recording"] != "f1").to_numpy()
     some = Embeddings(perfect.z[keep], perfect.index[keep].reset_index(drop=True))
@@ -152,7 +176,7 @@ def test_a_run_is_judged_once(trained, monkeypatch):
         pd.testing.assert_frame_equal(a.rows, b.rows)
         assert str(a.about) == str(b.about)
     with pytest.raises(TypeError):
-        evaluate_anomaly(run, data, alarms_per_hour=60)
+        evaluate_anomaly(run, data, config=VigilConfig(alarms_per_hour=60))
 
 
 def test_the_command_prints_what_is_known(trained, monkeypatch, capsys):
@@ -171,6 +195,11 @@ def test_the_command_prints_what_is_known(trained, monkeypatch, capsys):
         assert words in anomaly
     for words in ("count, MAE", "within 1", "f1", "phase error"):
         assert words in repetition
-    assert "detection alone" in said("--protocol", "anomaly", "--chunk", "4")
-    assert "--hop must be at least 1" in said("--protocol", "anomaly", "--hop", "0")
+    assert "--chunk is of --protocol detection" in said("--protocol", "anomaly", "--chunk", "4")
+    assert "hop must be at least 1" in said("--protocol", "anomaly", "--hop", "0")
+    chosen = ["--k", "3", "--metric", "cosine", "--phase-aware", "--threshold", "0.2"]
+    chosen = said("--protocol", "anomaly", *chosen)
+    for words in ("cosine distance to normal row number 3", "at the same phase", "given"):
+        assert words in chosen
+    assert "5 nearest rows of split train" in said("--protocol", "repetition", "--k", "5")
     assert "Not held out" in said("--protocol", "repetition", "--split", "train")

@@ -22,20 +22,19 @@ import pandas as pd
 from workbench.analysis import anomaly
 from workbench.analysis.embeddings import Embeddings
 from workbench.analysis.neighbours import knn, other
-from workbench.analysis.periodicity import repetitions
-from workbench.analysis.phase import apart, phase, phase_error
+from workbench.analysis.periodicity import main_period, repetitions
+from workbench.analysis.phase import apart, phase, phase_error, phase_like
 from workbench.data.manifest import DataSet
 from workbench.data.video import Video
 from workbench.training.atomic import replacing, write_json
 from workbench.training.embed import embed_run, load_embeddings
 from workbench.training.evaluate_detection import default_split, held_out
-from workbench.training.reference import CLOSE, joined_rows
+from workbench.training.reference import CLOSE, VigilConfig, joined_rows
 
 if TYPE_CHECKING:
     from workbench.training.run import Run
 
-SMOOTH = 0.5
-"""Seconds over which scores are averaged before they raise alarms, as where videos are watched."""
+USUAL = VigilConfig()
 NEIGHBOURS = (1, 5, 20)
 """Votes of the k-NN F1: CycleCL names no k [our reconstruction]."""
 OFF_BY_ONE = 1.0
@@ -87,20 +86,20 @@ def evaluate_anomaly(
     dataset: DataSet,
     split: str | None = None,
     hop: int | None = None,
-    alarms_per_hour: float | None = None,
+    config: VigilConfig = USUAL,
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """How well anomalies of a split are found by a run's features; made only where it is not there.
 
     split: test where there is one, else val; hop: frames from row to row, by default as when a data
-    set is embedded. See `judge_anomaly`.
+    set is embedded; config: how rows are compared and what is an alarm. See `judge_anomaly`.
     """
     split = split or default_split(dataset)
 
     def judge(e: Embeddings) -> tuple[pd.DataFrame, dict]:
-        return judge_anomaly(e, dataset, split, alarms_per_hour)
+        return judge_anomaly(e, dataset, split, config)
 
-    settings = {"split": split, "alarms_per_hour": alarms_per_hour}
+    settings = {"split": split, **config.model_dump(mode="json")}
     return _kept("anomalies", run, dataset, hop, settings, judge, progress)
 
 
@@ -109,36 +108,38 @@ def evaluate_repetition(
     dataset: DataSet,
     split: str | None = None,
     hop: int | None = None,
+    k: int = 1,
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """How well repetitions are counted, and phases told, by a run's features; as above.
 
-    Only of a data set whose truth is known of every frame, as that of demos. See
+    Only of a data set whose truth is known of every frame, as that of demos. k: see
     `judge_repetition`.
     """
     split = split or default_split(dataset)
     _need_truth(dataset)  # before anything is embedded
 
     def judge(e: Embeddings) -> tuple[pd.DataFrame, dict]:
-        return judge_repetition(e, dataset, split)
+        return judge_repetition(e, dataset, split, k)
 
-    return _kept("repetitions", run, dataset, hop, {"split": split}, judge, progress)
+    return _kept("repetitions", run, dataset, hop, {"split": split, "k": k}, judge, progress)
 
 
 def judge_anomaly(
-    e: Embeddings, dataset: DataSet, split: str, alarms_per_hour: float | None = None
+    e: Embeddings, dataset: DataSet, split: str, config: VigilConfig = USUAL
 ) -> tuple[pd.DataFrame, dict]:
     """Scores against the normal rows of split train, and how well they find what is labelled.
 
-    Rows: label, abnormal, score (distance to the nearest normal row of the same camera), smoothed.
+    Rows: label, abnormal, score (distance to the k-th nearest normal row of the same camera, with
+    `config.phase_aware` of about the same phase), smoothed.
     Scores as plain data, NaN where there is none:
     average_precision, auroc, best_f1: of the score of every row, all rows pooled (CycleCL
         supplement, figure C); chance is the share of abnormal rows; smoothed_...: of the smoothed.
     knn_f1: k -> macro and abnormal: votes of the rows of split train and of the other judged
         recordings, with their labels [our reconstruction].
-    threshold: from a budget of false alarms on normal video of split val; without one on that of
-        train, each recording against the others. alarms_per_hour: the budget, by default the
-        smallest that so much normal video can show, one alarm in all of it.
+    threshold: the one given, else from a budget of false alarms on normal video of split val;
+        without one on that of train, each recording against the others. By default the budget is
+        the smallest that so much normal video can show, one alarm in all of it.
     precision, recall, f1: of rows at that threshold; and of its alarms events, noticed, delay
         (seconds), false alarms per hour of normal video.
     kinds: per kind of anomaly rows, recall of rows, events, noticed, delay, average_precision
@@ -150,17 +151,28 @@ def judge_anomaly(
     normal = ((e.index["split"] == "train") & ~abnormal).to_numpy()
     _check_anomaly(e, dataset, split, seen, abnormal, normal)
 
+    compare = _Comparison(e, dataset, config)
     raw = np.full(len(e), np.nan)
     for rows, bank in _against(e, seen, normal):
-        raw[rows] = anomaly.anomaly_scores(e.z[rows], e.z[bank])[0]
+        raw[rows] = compare.scores(rows, bank)
     smoothed = np.full(len(e), np.nan)
     for t in tracks:
-        smoothed[t.rows] = anomaly.smooth(raw[t.rows], SMOOTH / t.row_seconds)
-    budget, new = _budget(e, dataset, normal, abnormal, alarms_per_hour)
+        smoothed[t.rows] = anomaly.smooth(raw[t.rows], config.smooth / t.row_seconds)
+    threshold, source = config.threshold, {"threshold_given": True}
+    if threshold is None:
+        budget, new = _budget(compare, normal, abnormal)
+        threshold = budget.threshold
+        source = {
+            "threshold_given": False,
+            "threshold_held_out": new,
+            "budget": config.alarms_per_hour or budget.resolution,
+            "threshold_extrapolated": budget.extrapolated,
+            "normal_hours": budget.hours,
+        }
 
     truth, labels = abnormal[seen], e.index["label"].to_numpy()[seen]
-    rates = anomaly.f1_at(smoothed[seen], truth, budget.threshold)
-    events, false = _alarmed(tracks, smoothed, budget.threshold)
+    rates = anomaly.f1_at(smoothed[seen], truth, threshold)
+    events, false = _alarmed(tracks, smoothed, threshold)
     hours = sum((~abnormal[t.rows]).sum() * t.row_seconds for t in tracks) / 3600
     scores = {
         "rows": len(seen),
@@ -172,11 +184,9 @@ def judge_anomaly(
         "smoothed_auroc": anomaly.auroc(smoothed[seen], truth),
         "smoothed_best_f1": anomaly.best_f1(smoothed[seen], truth)[0],
         "knn_f1": _knn_f1(e, seen, normal, labels),
-        "threshold": budget.threshold,
-        "threshold_held_out": new,
-        "budget": alarms_per_hour or budget.resolution,
-        "threshold_extrapolated": budget.extrapolated,
-        "normal_hours": budget.hours,
+        "threshold": threshold,
+        **source,
+        "phased": compare.phased,
         "precision": rates.precision,
         "recall": rates.recall,
         "f1": rates.f1,
@@ -184,7 +194,10 @@ def judge_anomaly(
         "false_alarms": false,
         "false_alarms_per_hour": float(false / hours) if hours else math.nan,
         "kinds": [
-            {"kind": kind, **_kind(kind, labels, truth, raw[seen], smoothed[seen], budget, events)}
+            {
+                "kind": kind,
+                **_kind(kind, labels, truth, raw[seen], smoothed[seen], threshold, events),
+            }
             for kind in sorted(set(labels[truth]))
         ],
     }
@@ -192,7 +205,9 @@ def judge_anomaly(
     return about.assign(abnormal=truth, score=raw[seen], smoothed=smoothed[seen]), scores
 
 
-def judge_repetition(e: Embeddings, dataset: DataSet, split: str) -> tuple[pd.DataFrame, dict]:
+def judge_repetition(
+    e: Embeddings, dataset: DataSet, split: str, k: int = 1
+) -> tuple[pd.DataFrame, dict]:
     """Phases found in the rows of each recording by themselves, against the truth of the frames.
 
     Rows: phase, true_phase, normal. Scores, NaN where there is none:
@@ -202,7 +217,8 @@ def judge_repetition(e: Embeddings, dataset: DataSet, split: str) -> tuple[pd.Da
     phase_error: mean distance on the circle of normal rows, after the best turn of each recording;
         chance 0.25. phased: share of normal rows that have a phase at all.
     nearest_phase_error: the distance between the true phase of a normal row and that of the row of
-        split train whose features are nearest; chance 0.25. It needs no model of the cycle.
+        split train whose features are nearest, of k of them the mean around the circle; chance
+        0.25. It needs no model of the cycle.
     recordings: per recording and camera count, true_count, phase_error, phased.
     """
     truth = _need_truth(dataset)
@@ -247,7 +263,7 @@ def judge_repetition(e: Embeddings, dataset: DataSet, split: str) -> tuple[pd.Da
         "off_by_one": float((off <= OFF_BY_ONE).mean()),
         "phase_error": _weighted(each, "phase_error", "phased"),
         "phased": _weighted(each, "phased"),
-        "nearest_phase_error": _nearest_phase_error(e, seen, abnormal, true),
+        "nearest_phase_error": _nearest_phase_error(e, seen, abnormal, true, k),
     }
     about = e.index.loc[seen, ["recording", "camera", "frame"]].reset_index(drop=True)
     return about.assign(phase=found[seen], true_phase=true[seen], normal=~abnormal[seen]), scores
@@ -351,33 +367,96 @@ def _against(
         yield mine, bank if len(bank) else np.flatnonzero(normal)
 
 
+class _Comparison:
+    """How far rows are from normal ones, as the settings have it."""
+
+    def __init__(self, e: Embeddings, dataset: DataSet, config: VigilConfig) -> None:
+        self.e = e
+        self.dataset = dataset
+        self.config = config
+        self.phase = np.full(len(e), np.nan)
+        if config.phase_aware:
+            for camera in dict.fromkeys(e.index["camera"]):
+                self._find_phases(camera)
+
+    @property
+    def phased(self) -> float:
+        """Share of the rows that have a phase to be compared at."""
+        return float(np.isfinite(self.phase).mean())
+
+    def scores(self, rows: np.ndarray, bank: np.ndarray) -> np.ndarray:
+        """Of rows against other, normal ones."""
+        c, z, normal = self.config, self.e.z[rows], self.e.z[bank]
+        self._enough(len(bank))
+        if not c.phase_aware:
+            return anomaly.anomaly_scores(z, normal, c.k, c.metric)[0]
+        phases = self.phase[rows], normal, self.phase[bank]
+        return anomaly.phase_aware_scores(z, *phases, c.width, c.k, c.metric)[0]
+
+    def left_out(self, bank: np.ndarray, gap: float) -> np.ndarray:
+        """Of normal rows against each other, but for those near in time."""
+        c, index = self.config, self.e.index
+        recording, frame = index["recording"].to_numpy()[bank], index["frame"].to_numpy()[bank]
+        phase = self.phase[bank] if c.phase_aware else None
+        return anomaly.left_out_scores(
+            self.e.z[bank], recording, frame, gap, c.k, c.metric, phase, c.width
+        )[0]
+
+    def _find_phases(self, camera: str) -> None:
+        """All rows of a camera on the cycle of its longest recording of split train, if it has one.
+
+        As where videos are watched: the phase that a row's surroundings make likely counts, so that
+        a step that is done at the wrong time is compared with what belongs there.
+        """
+        tracks = list(_tracks(self.e, self.dataset, lambda v: v.camera == camera))
+        normal = [t for t in tracks if t.video.split == "train"]
+        first = max(normal, key=lambda t: len(t.rows), default=None)
+        if first is None or len(first.rows) < 2:
+            return
+        z = self.e.z[first.rows]
+        period, _ = main_period(z)
+        if math.isnan(period):
+            return
+        self.phase[first.rows] = own = phase(z, period)
+        for t in tracks:
+            if t is not first:
+                found = phase_like(self.e.z[t.rows], z, own)
+                self.phase[t.rows] = anomaly.expected_phase(found, period)
+
+    def _enough(self, rows: int) -> None:
+        if self.config.k > rows:
+            raise ValueError(
+                f"k is {self.config.k} and a camera has {rows} normal rows to be compared with. "
+                "Lower k."
+            )
+
+
 def _budget(
-    e: Embeddings,
-    dataset: DataSet,
-    normal: np.ndarray,
-    abnormal: np.ndarray,
-    per_hour: float | None,
+    compare: _Comparison, normal: np.ndarray, abnormal: np.ndarray
 ) -> tuple[anomaly.Budget, bool]:
     """The threshold for a budget of false alarms, and whether it is of held-out normal video."""
+    e, dataset, config = compare.e, compare.dataset, compare.config
     raw = np.full(len(e), np.nan)
     tracks = list(_tracks(e, dataset, lambda v: v.split == "val"))
     good = [t for t in tracks if not abnormal[t.rows].all()]
     if new := bool(good):
         rows = np.concatenate([t.rows for t in good])
         for mine, bank in _against(e, rows, normal):
-            raw[mine] = anomaly.anomaly_scores(e.z[mine], e.z[bank])[0]
+            raw[mine] = compare.scores(mine, bank)
     else:
         good = list(_tracks(e, dataset, lambda v: v.split == "train"))
         for mine, bank in _against(e, np.flatnonzero(normal), normal):
-            recording = e.index["recording"].to_numpy()[bank]
-            several = len(set(recording)) > 1
-            gap = math.inf if several else CLOSE * good[0].video.fps
-            frame = e.index["frame"].to_numpy()[bank]
-            raw[mine] = anomaly.left_out_scores(e.z[bank], recording, frame, gap)[0]
-    parts = [anomaly.smooth(raw[t.rows], SMOOTH / t.row_seconds) for t in good]
+            several = e.index["recording"].iloc[bank].nunique() > 1
+            raw[mine] = compare.left_out(bank, math.inf if several else CLOSE * good[0].video.fps)
+    parts = [anomaly.smooth(raw[t.rows], config.smooth / t.row_seconds) for t in good]
     parts = [np.where(abnormal[t.rows], np.nan, p) for t, p in zip(good, parts, strict=True)]
-    seconds = good[0].row_seconds
-    per_hour = per_hour or 3600 / (seconds * sum(int(np.isfinite(p).sum()) for p in parts))
+    seconds, seen = good[0].row_seconds, sum(int(np.isfinite(p).sum()) for p in parts)
+    if not seen:
+        raise ValueError(
+            "the normal video is too short to choose a threshold by: no moment of it has another "
+            f"to be compared with at k = {config.k}. Lower k, or give a threshold."
+        )
+    per_hour = config.alarms_per_hour or 3600 / (seconds * seen)
     return anomaly.threshold_for(parts, seconds, per_hour, joined_rows(seconds)), new
 
 
@@ -438,7 +517,7 @@ def _kind(
     abnormal: np.ndarray,
     raw: np.ndarray,
     smoothed: np.ndarray,
-    budget: anomaly.Budget,
+    threshold: float,
     events: list[_Event],
 ) -> dict:
     """How well one kind of anomaly is found among normal rows."""
@@ -446,7 +525,7 @@ def _kind(
     compared = mine | ~abnormal
     return {
         "rows": int(mine.sum()),
-        "recall": anomaly.f1_at(smoothed[mine], mine[mine], budget.threshold).recall,
+        "recall": anomaly.f1_at(smoothed[mine], mine[mine], threshold).recall,
         "average_precision": anomaly.average_precision(raw[compared], mine[compared]),
         **_events_told([event for event in events if event.kind == kind]),
     }
@@ -470,7 +549,7 @@ def _knn_f1(e: Embeddings, seen: np.ndarray, normal: np.ndarray, labels: np.ndar
 
 
 def _nearest_phase_error(
-    e: Embeddings, seen: np.ndarray, abnormal: np.ndarray, true: np.ndarray
+    e: Embeddings, seen: np.ndarray, abnormal: np.ndarray, true: np.ndarray, k: int
 ) -> float:
     """In cycles; NaN where no row of split train has a true phase."""
     normal = ((e.index["split"] == "train") & ~abnormal).to_numpy() & np.isfinite(true)
@@ -479,8 +558,12 @@ def _nearest_phase_error(
         return math.nan
     takes, off = e.index["recording"].to_numpy(), []
     for rows, bank in _against(e, asked, normal):
-        near = knn(e.z[rows], e.z[bank], 1, other(takes[rows], takes[bank]))[1][:, 0]
-        off.append(apart(true[rows], true[bank[near]])[near >= 0])
+        if k > len(bank):
+            raise ValueError(f"k is {k} and split train has {len(bank)} rows of a camera. Lower k.")
+        near = knn(e.z[rows], e.z[bank], k, other(takes[rows], takes[bank]))[1]  # (Q, k)
+        turns = np.exp(2j * np.pi * true[bank[near]]) * (near >= 0)
+        mean = np.angle(turns.sum(axis=1)) / (2 * np.pi)
+        off.append(apart(true[rows], mean)[near[:, 0] >= 0])
     off = np.concatenate(off)
     return float(off.mean()) if len(off) else math.nan
 
