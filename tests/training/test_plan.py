@@ -1,0 +1,53 @@
+"""What a plan says is what training then does."""
+
+import pytest
+
+from tests.training.boxes import make_experiment
+from workbench.methods.vicc import ViCCConfig
+from workbench.sampling.two_streams import TwoStreams
+from workbench.training.plan import plan
+from workbench.training.trainer import Trainer
+
+
+def test_counts_are_those_of_the_trainer(source):
+    experiment = make_experiment(steps=None, epochs=3)
+    found = plan(experiment, source)
+    sampler, train = experiment.sampler, experiment.train
+    trainer = Trainer(experiment.build(), sampler, source, experiment.augment, train)
+    assert found.steps == trainer.steps and found.videos == len(source)
+    assert found.per_epoch == len(trainer.loader) * train.batch
+    assert found.clips == found.steps * train.batch * 2
+    assert found.weights == sum(p.numel() for p in trainer.weights)
+    assert found.measured == (train.batch,) and found.refresh == 0
+    assert 0 < found.seconds_per_step < 30
+    assert found.seconds == found.steps * found.seconds_per_step
+
+
+def test_memory_holds_what_can_be_counted_and_grows_with_the_batch(source):
+    small, large = (plan(make_experiment(batch=b), source) for b in (4, 8))
+    weights, pictures = 4 * small.weights, 4 * 3 * 4 * 16 * 16 * 2
+    assert small.memory > 3 * weights + 4 * pictures  # weights, gradients, momentum
+    assert large.memory - small.memory > 4 * pictures
+
+
+def test_large_batches_are_reckoned_from_a_few_examples(source, monkeypatch):
+    exact = plan(make_experiment(batch=8), source)
+    monkeypatch.setattr("workbench.training.plan.PATIENCE", 0.0)
+    found = plan(make_experiment(batch=8), source)
+    assert found.measured == (2, 4)
+    assert found.memory == pytest.approx(exact.memory, rel=0.1)
+
+
+def test_a_teacher_that_is_yet_to_be_trained_is_stood_in_for(source):
+    method = ViCCConfig(prototypes=8, hidden=8, dim=8, queue=0)
+    first = make_experiment().model_copy(update={"method": method})
+    second = first.model_copy(
+        update={"sampler": TwoStreams(other="diff"), "teacher": "diff-1", "init": "rgb-1"}
+    )
+    found = plan(second, source, before={"diff-1": first, "rgb-1": first})
+    assert found.views == 4 and found.seconds_per_step > 0
+
+
+def test_what_training_would_refuse_is_told(source):
+    with pytest.raises(ValueError, match="recording"):
+        plan(make_experiment(), source.select(lambda v: v.recording == "r0"))
