@@ -8,6 +8,7 @@ from workbench.methods.losses import (
     byol,
     info_nce,
     info_nce_logits,
+    mil_nce,
     negative_cosine,
     nt_xent,
     sinkhorn,
@@ -311,6 +312,32 @@ def test_the_gradient_goes_through_predictions_alone(scores):
     torch.testing.assert_close(b.grad, ((b / 0.1).softmax(dim=1) - q).detach() / 0.1 / 8)
 
 
+# --- MIL-NCE
+
+
+def test_mil_nce_in_closed_form():
+    logits = torch.tensor([[0.0, 0.0, 0.0, 0.0], [1.0, 2.0, -torch.inf, 0.0]])
+    mask = torch.tensor([[True, True, False, False], [True, False, False, False]])
+    second = math.log(math.exp(1) + math.exp(2) + 1) - 1
+    assert mil_nce(logits, mask).item() == pytest.approx((math.log(2) + second) / 2, rel=1e-6)
+    assert mil_nce(logits, torch.ones_like(mask)).item() == 0
+
+
+def test_mil_nce_of_one_positive_is_cross_entropy_with_its_gradient(embeddings):
+    logits = (embeddings[0] @ embeddings[2].T).requires_grad_()
+    target = torch.tensor([3, 0, 1, 4, 2])[: len(logits)]
+    mil_nce(logits, F.one_hot(target, logits.shape[1]).bool()).backward()
+    expected = torch.autograd.grad(F.cross_entropy(logits, target), logits)[0]
+    torch.testing.assert_close(logits.grad, expected)
+
+
+def test_mil_nce_pulls_the_nearest_positive_most():
+    logits = torch.tensor([[2.0, 0.0, 1.0]], requires_grad=True)
+    mil_nce(logits, torch.tensor([[True, True, False]])).backward()
+    near, far, negative = logits.grad[0].tolist()
+    assert near < far < 0 < negative
+
+
 # --- Triplets
 
 
@@ -344,6 +371,7 @@ def test_triplet_of_equal_vectors_has_a_gradient_that_is_a_number(embeddings, sq
 
 def test_all_losses_are_float32_under_autocast(embeddings, scores):
     z1, z2, queue = embeddings
+    logits = (z1 @ z2.T).fill_diagonal_(1.0)
 
     def losses():
         return torch.stack(
@@ -353,6 +381,7 @@ def test_all_losses_are_float32_under_autocast(embeddings, scores):
                 byol(z1, z2),
                 swapped_prediction(scores[0]),
                 triplet(z1, z2, queue[:5], 0.2),
+                mil_nce(logits, logits > 0),
             ]
         )
 

@@ -94,9 +94,10 @@ class ViCC(SwAV):
         The teacher's are constants; through their scores the prototypes learn.
         """
         first, second, *others = views
+        z_first = self.project(first)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.one_view_learns):
             z_second = self.project(second)
-        return [self.project(first), z_second, *(self.teacher.project(x) for x in others)]
+        return [z_first, z_second, *(self.teacher.project(x) for x in others)]
 
     def start_from(self, other: Method) -> None:
         """Head and prototypes of the run before; so the run of another size starts with its own."""
