@@ -14,6 +14,7 @@ from workbench.methods.cyclecl import CycleCLConfig
 from workbench.methods.moco import MoCoConfig
 from workbench.methods.simclr import SimCLRConfig
 from workbench.methods.simsiam import SimSiamConfig
+from workbench.methods.slic import SlicConfig
 from workbench.methods.swav import SwAVConfig
 from workbench.methods.vicc import ViCCConfig
 from workbench.methods.videomoco import VideoMoCoConfig
@@ -28,6 +29,7 @@ METHODS: dict[str, type[MethodSettings]] = {
     "vicc": ViCCConfig,
     "coclr": CoCLRConfig,
     "uber-nce": UberNCEConfig,
+    "slic": SlicConfig,
     "cyclecl": CycleCLConfig,
     "classify": ClassifyConfig,
 }
@@ -42,6 +44,7 @@ MethodConfig = Annotated[
     | ViCCConfig
     | CoCLRConfig
     | UberNCEConfig
+    | SlicConfig
     | CycleCLConfig
     | ClassifyConfig,
     Field(discriminator="name"),
