@@ -58,6 +58,7 @@ def pairs():
 FOUR = {
     "same-phase": {"triplets": 8, "every": 1, "negatives": "uniform", "whiten": 4},
     "time-contrast": {"triplets": 8, "near": 1, "far": 2},
+    "same-cluster": {"every": 2, "flow": 0},
 }
 """Settings of samplers for clips of four frames."""
 PAIRS = list(pairs())
