@@ -3,7 +3,7 @@
 A vector (u right, v down) is in pixels of the stored picture, is cut at 20 pixels either way and
 rounded to 256 steps, as CoCLR, CPR and ViCC keep it: q = round((f + 20) * 255 / 40). They compute
 TV-L1 at the video's own size; here it is the stored size, and any of the algorithms, which is named
-in flow.json.
+in flow.json. A video of the flow, to be looked at, lies beside it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,9 +24,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.lib import format as npy
 
-from workbench.data.framestore import ROOM, DiskFull
+from workbench.data.flow_picture import write_flow_video
+from workbench.data.framestore import ROOM, DiskFull, leftovers
 from workbench.data.index import Progress
-from workbench.data.manifest import FLOW, FLOW_ABOUT, DataSet, put
+from workbench.data.manifest import (
+    FLOW,
+    FLOW_ABOUT,
+    FLOW_PTS,
+    FLOW_VIDEO,
+    DataSet,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -79,8 +87,10 @@ def index_flow(
     stop, counts = threading.Event(), dict.fromkeys(missing, 0)
     of_all = sum(dataset.videos[i].n_frames for i in missing)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    team = 1 if algorithm.startswith("raft") else workers or cores or 1
-    with _single_threaded_opencv(), ThreadPoolExecutor(team, "flow") as pool:
+    team = min(len(missing), workers or cores or 1)
+    if algorithm.startswith("raft"):  # torch has threads of its own
+        team = 1
+    with _opencv_threads(max(1, (cores or 1) // team)), ThreadPoolExecutor(team, "flow") as pool:
         waiting = {
             pool.submit(_store, dataset, i, algorithm, counts, stop): dataset.videos[i].path.name
             for i in missing
@@ -108,7 +118,7 @@ class _Stopped(Exception):
 def _store(
     dataset: DataSet, video: int, algorithm: Algorithm, counts: dict[int, int], stop: object
 ) -> None:
-    """Write flow.npy, then flow.json: a video that has the second has the first, whole."""
+    """Write flow.npy and its video, then flow.json: what has the last one has all, whole."""
     folder, frames = dataset.video_folder(video), dataset.frames(video)
     between = ALGORITHMS[algorithm]()
     shape = (len(frames) - 1, *frames.shape[1:3], 2)
@@ -124,15 +134,38 @@ def _store(
                 counts[video] = t + 1
         counts[video] = len(frames)
 
+    def film(path: Path) -> None:
+        stored = np.load(folder / FLOW, mmap_mode="r")
+
+        def field(t: int) -> np.ndarray:
+            if stop.is_set():
+                raise _Stopped
+            return pixels_of(stored[t])
+
+        np.save(folder / FLOW_PTS, write_flow_video(path, frames, field, dataset.pts(video)))
+
     (folder / FLOW_ABOUT).unlink(missing_ok=True)
+    for left in leftovers(folder):
+        left.unlink(missing_ok=True)
     try:
-        put(folder / FLOW, write)
+        _place(folder / FLOW, write)
+        _place(folder / FLOW_VIDEO, film)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         raise DiskFull(f"the disk of {folder.parent} is full. {ROOM}") from None
     about = json.dumps({"algorithm": algorithm, "bound": BOUND})
-    put(folder / FLOW_ABOUT, lambda path: path.write_text(about))
+    _place(folder / FLOW_ABOUT, lambda path: path.write_text(about))
+
+
+def _place(path: Path, write: Callable[[Path], object]) -> None:
+    """Make or replace a file in one step; a half-written one tells who is writing it."""
+    temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temp)
+        os.replace(temp, path)
+    finally:
+        temp.unlink(missing_ok=True)
 
 
 def _check_room(dataset: DataSet, videos: list[int]) -> None:
@@ -145,19 +178,17 @@ def _check_room(dataset: DataSet, videos: list[int]) -> None:
         )
 
 
-class _single_threaded_opencv:
-    """OpenCV in one thread per call: videos side by side are faster than a video in pieces."""
+@contextmanager
+def _opencv_threads(count: int) -> Iterator[None]:
+    """OpenCV with so many threads in a call; videos side by side do better with one each."""
+    import cv2
 
-    def __enter__(self) -> None:
-        import cv2
-
-        self.before = cv2.getNumThreads()
-        cv2.setNumThreads(1)
-
-    def __exit__(self, *error: object) -> None:
-        import cv2
-
-        cv2.setNumThreads(self.before)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(count)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _gray(rgb: np.ndarray) -> np.ndarray:

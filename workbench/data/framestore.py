@@ -75,7 +75,7 @@ class Stored:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Half-written video folders whose writer is gone."""
+    """Half-written video folders (or, in one, files) whose writer is gone."""
     import psutil
 
     return [p for p in folder.glob(".*.tmp") if not psutil.pid_exists(int(p.name.split(".")[-2]))]

@@ -10,7 +10,8 @@ A data set is a folder:
     truth.parquet           demos: what is known of every frame (columns: TRUTH_COLUMNS)
     videos/KEY/             frames.npy (T, H, W, 3) uint8, pts.npy (T,) float64 seconds,
                             sprite.jpg, and proxy.mp4 where a browser cannot play the file itself;
-                            flow.npy (T - 1, H, W, 2) uint8 and flow.json where flow was asked for
+                            where flow was asked for flow.npy (T - 1, H, W, 2) uint8, flow.json,
+                            and flow.mp4 and flow_pts.npy to look at it
 
 `dataset.json` names the tables (FP is the fingerprint; without names they are videos.parquet and
 segments.parquet) and is replaced last, in one step: a folder that has it is complete, and who reads
@@ -37,6 +38,7 @@ from workbench.data.video import ClipShape, Segment, Video, VideoSource
 TABLES = {"videos": "videos.parquet", "segments": "segments.parquet"}
 TRUTH = "truth.parquet"
 FLOW, FLOW_ABOUT = "flow.npy", "flow.json"
+FLOW_VIDEO, FLOW_PTS = "flow.mp4", "flow_pts.npy"
 GRACE = 60.0  # seconds that a table nobody names any more stays, for who is about to read it
 
 COLUMNS = {
@@ -226,8 +228,14 @@ class DataSet:
         """(T,) seconds at which each frame of the *original file* is shown."""
         return np.load(self.video_folder(video) / "pts.npy")
 
-    def playable(self, video: int) -> tuple[Path, np.ndarray]:
-        """The file a browser should play, and its own (T,) PTS table, seconds."""
+    def playable(self, video: int, flow: bool = False) -> tuple[Path, np.ndarray]:
+        """The file a browser should play, and its own (T,) PTS table, seconds.
+
+        With `flow` the one that shows the motion, where the video has it.
+        """
+        if flow and self.flow_of(video):
+            folder = self.video_folder(video)
+            return folder / FLOW_VIDEO, np.load(folder / FLOW_PTS)
         row, folder = self.table.iloc[video], self.video_folder(video)
         path = folder / "proxy.mp4" if row["proxy"] else Path(row["path"])
         pts = folder / ("proxy_pts.npy" if row["proxy_pts"] else "pts.npy")

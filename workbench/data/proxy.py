@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -56,12 +58,32 @@ def write_proxy(
     front. pts: (T,) seconds of the stored frames, which begin at frame `start` of the file. Returns
     the number of frames written.
     """
-    width, height = (n + n % 2 for n in stored_size(container.width, container.height, SIDE))
+    size = stored_size(container.width, container.height, SIDE)
+    with closing(decode_pyav(path, 0)) as frames:
+        chosen = islice(frames, start, start + len(pts))
+        upright = (_upright(frame, container.rotation) for frame in chosen)
+        shown = write_playable(folder / "proxy.mp4", upright, pts, size, report)
+    np.save(folder / "proxy_pts.npy", shown)
+    return len(shown)
+
+
+def write_playable(
+    file: Path,
+    pictures: Iterable[av.VideoFrame],
+    pts: np.ndarray,
+    size: tuple[int, int],
+    report: Report = lambda done, total: None,
+) -> np.ndarray:
+    """Write pictures as H.264 yuv420p, a keyframe each second or oftener, index in front.
+
+    pts: (T,) seconds; they are shown at this pace from 0 on. size: width and height to scale to,
+    pixels; odd ones grow by one. Returns the (T,) seconds at which the file shows what was written.
+    """
+    width, height = (n + n % 2 for n in size)
     fps = min(240.0, max(1.0, (len(pts) - 1) / (pts[-1] - pts[0]) if len(pts) > 1 else 30.0))
     ticks = np.round((pts - pts[0]) / float(TICK)).astype(np.int64)
     ticks = np.maximum.accumulate(ticks - np.arange(len(ticks))) + np.arange(len(ticks))  # rising
-    file, k = folder / "proxy.mp4", 0
-    with av.open(str(file), "w", options={"movflags": "faststart"}) as out:
+    with av.open(str(file), "w", format="mp4", options={"movflags": "faststart"}) as out:
         stream = out.add_stream(
             "libx264",
             rate=Fraction(fps).limit_denominator(1001),
@@ -70,25 +92,18 @@ def write_proxy(
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.gop_size = max(1, int(fps))
         stream.codec_context.time_base = TICK
-        with closing(decode_pyav(path, 0)) as frames:
-            for number, frame in enumerate(frames):
-                if number < start:
-                    continue
-                if k == len(ticks):
-                    break
-                picture = _upright(frame, container.rotation).reformat(
-                    width=width, height=height, format="yuv420p", interpolation="AREA"
-                )
-                picture.pts, picture.time_base = int(ticks[k]), TICK
-                picture.pict_type = av.video.frame.PictureType.NONE  # let the encoder choose
-                out.mux(stream.encode(picture))
-                k += 1
-                report(k, len(ticks))
+        for k, frame in enumerate(pictures):
+            picture = frame.reformat(
+                width=width, height=height, format="yuv420p", interpolation="AREA"
+            )
+            picture.pts, picture.time_base = int(ticks[k]), TICK
+            picture.pict_type = av.video.frame.PictureType.NONE  # let the encoder choose
+            out.mux(stream.encode(picture))
+            report(k + 1, len(ticks))
         out.mux(stream.encode(None))
     with av.open(str(file)) as made:
         shown = [float(p.pts * p.time_base) for p in made.demux(video=0) if p.pts is not None]
-    np.save(folder / "proxy_pts.npy", np.sort(np.array(shown)))
-    return k
+    return np.sort(np.array(shown))
 
 
 def _upright(frame: av.VideoFrame, rotation: int) -> av.VideoFrame:
