@@ -19,6 +19,7 @@ from workbench.training.loader import class_names
 from workbench.training.run import Run
 from workbench.training.train import train
 from workbench.training.trainer import Trainer
+from workbench.workspace import Workspace
 
 SMALL = {
     "queue": 16,
@@ -28,11 +29,12 @@ SMALL = {
     "prototypes": 8,
     "frozen": 0.05,
     "freeze": False,
+    "topk": 2,
 }
 """Settings for eight clips of 16 pixels, for the methods that have them; see also `small`."""
 STEPS = 24
-READS_LABELS = {"classify"}
-FOLLOWED = {"moco", "videomoco", "byol"}
+READS_LABELS = {"classify", "uber-nce"}
+FOLLOWED = {"moco", "videomoco", "byol", "coclr", "uber-nce"}
 FOLLOWS = ("key_", "target_")
 """Of FOLLOWED methods, the networks that follow another one and take no gradient."""
 
@@ -45,10 +47,20 @@ def small(method):
     return METHODS[method](**wide, **chosen)
 
 
+TWO = SAMPLERS["two-streams"](other="diff")
+
+
 def pairs():
-    """(method, sampler) as far as the sampler can give the views that the method takes."""
+    """(method, sampler) as far as the sampler can give the views that the method takes.
+
+    Methods that may have a teacher have one where the sampler gives two streams.
+    """
     for m, method in METHODS.items():
+        if method().taught_views:
+            yield pytest.param(m, TWO, id=f"{m}, taught")
         for s, sampler in SAMPLERS.items():
+            if method().needs_teacher:
+                continue
             n = {"n": method().views} if "n" in sampler.model_fields else FOUR.get(s, {})
             fits = sampler.gives_triplets or not method.needs_triplets
             if sampler(**n).views == method().views and fits:
@@ -58,7 +70,7 @@ def pairs():
 FOUR = {
     "same-phase": {"triplets": 8, "every": 1, "negatives": "uniform", "whiten": 4},
     "time-contrast": {"triplets": 8, "near": 1, "far": 2},
-    "same-cluster": {"every": 2, "flow": 0},
+    "same-cluster": {"every": 2, "warmup": 1, "flow": 0},
 }
 """Settings of samplers for clips of four frames."""
 PAIRS = list(pairs())
@@ -68,6 +80,8 @@ def plain_sampler(method):
     """The simplest sampler that a method can do with."""
     if METHODS[method].needs_triplets:
         return SAMPLERS["time-contrast"](**FOUR["time-contrast"])
+    if METHODS[method].needs_teacher:
+        return TWO
     return SAMPLERS["same-video"](n=METHODS[method]().views)
 
 
@@ -97,8 +111,30 @@ def make(method, sampler, **settings):
         "method": small(method),
         "sampler": sampler,
         "augment": AugmentConfig(crop=(0.8, 1.0), flip=0, jitter=0, gray=0, blur=0),
+        "teacher": "teacher" if sampler == TWO else None,
     }
     return Experiment.parse(make_experiment(**settings).model_copy(update=update).model_dump())
+
+
+@pytest.fixture(autouse=True)
+def teacher(request, tmp_path):
+    """A run on the other stream, which nothing has been learned in; its weights."""
+    sampler = getattr(request.node, "callspec", None) and request.node.callspec.params.get(
+        "sampler"
+    )
+    method = getattr(request.node, "callspec", None) and request.node.callspec.params.get("method")
+    if sampler != TWO and not (method and METHODS[method].needs_teacher):
+        return None
+    experiment = make_experiment()
+    clip = experiment.data.clip.model_copy(update={"stream": "diff"})
+    data = experiment.data.model_copy(update={"clip": clip})
+    experiment = experiment.model_copy(update={"data": data, "method": small("moco")})
+    state = experiment.build().state_dict()
+    run = Run(tmp_path / "runs" / "teacher")
+    run.folder.mkdir(parents=True)
+    (run.folder / "config.yaml").write_text(experiment.to_yaml())
+    run.save(state, {}, {"clock": {"step": 1}})
+    return {k: v.clone() for k, v in state.items()}
 
 
 def without_labels(source):
@@ -113,11 +149,13 @@ PROBE = pytest.param("classify", SAMPLERS["same-video"](n=1), {"freeze": True}, 
     ("method", "sampler", "settings"),
     [*(pytest.param(*pair.values, {}, id=pair.id) for pair in PAIRS), PROBE],
 )
-def test_the_loss_falls_and_what_is_frozen_stays(method, sampler, settings, source):
+def test_the_loss_falls_and_what_is_frozen_stays(
+    method, sampler, settings, source, tmp_path, teacher
+):
     rate = {"lr": 0.03} if settings else {}  # a linear layer alone takes larger steps
     experiment = make(method, sampler, **rate).knowing(class_names(source))
     settings = experiment.method.model_copy(update=settings)
-    built = experiment.model_copy(update={"method": settings}).build()
+    built = experiment.model_copy(update={"method": settings}).build(Workspace(tmp_path))
     trainer = Trainer(built, sampler, source, experiment.augment, experiment.train)
     frozen = list(built.frozen())
     assert bool(frozen) == getattr(settings, "freeze", False)
@@ -129,6 +167,9 @@ def test_the_loss_falls_and_what_is_frozen_stays(method, sampler, settings, sour
     assert np.mean(losses[-4:]) < np.mean(losses[2:6]) - 0.05
     for part, state in zip(frozen, before, strict=True):
         assert all(torch.equal(v, state[k]) for k, v in part.state_dict().items())
+    if teacher:
+        its = built.teacher.method.state_dict()
+        assert all(torch.equal(v, teacher[k]) for k, v in its.items())
     follows = [p for name, p in built.named_parameters() if name.startswith(FOLLOWS)]
     assert bool(follows) == (method in FOLLOWED)
     still = [p for part in frozen for p in part.parameters()] + follows
@@ -183,12 +224,12 @@ def test_a_finished_run_gives_its_method_back(method, source, tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_logs_are_plain_finite_numbers_and_change_no_weight_in_eval(method, source):
+def test_logs_are_plain_finite_numbers_and_change_no_weight_in_eval(method, source, tmp_path):
     settings = small(method).knowing(class_names(source))
     experiment = make(method, plain_sampler(method))
     experiment = experiment.model_copy(update={"method": settings})
-    trainer = Trainer(experiment.build(), experiment.sampler, source, experiment.augment,
-                      experiment.train)  # fmt: skip
+    trainer = Trainer(experiment.build(Workspace(tmp_path)), experiment.sampler, source,
+                      experiment.augment, experiment.train)  # fmt: skip
     loaded = next(trainer.loader.batches(experiment.sampler, 0))
     built = trainer.method.eval()
     before = {k: v.clone() for k, v in built.state_dict().items()}
@@ -200,12 +241,14 @@ def test_logs_are_plain_finite_numbers_and_change_no_weight_in_eval(method, sour
 
 @pytest.mark.parametrize("method", METHODS)
 def test_too_many_views_are_refused_before_training(method):
+    same, taught = {"name": "same-video", "n": 7}, METHODS[method].needs_teacher
     with pytest.raises(ConfigError, match=f"{method} takes"):
         Experiment.parse(
             {
                 "data": {"name": "x"},
                 "method": small(method).model_dump(),
-                "sampler": {"name": "same-video", "n": 7},
+                "sampler": {"name": "two-streams", "of": same} if taught else same,
+                "teacher": "x" if taught else None,
                 "train": {"batch": 8},
             }
         )
