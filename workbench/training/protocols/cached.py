@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from workbench.training.run import Run
 
 
+SHOTS = (1, 5)
+
+
 class Probe(OnFeatures):
     """A linear layer on cached features: top-1 of videos, the softmax averaged over windows.
 
@@ -87,8 +90,8 @@ class FewShots(OnFeatures):
     name: ClassVar[str] = "few-shot"
     fuses: ClassVar[bool] = True
 
-    shots: tuple[int, ...] = Field((1, 5), min_length=1)
-    """Labelled examples per class."""
+    shots: tuple[int, ...] = Field(SHOTS, min_length=1)
+    """Labelled examples per class; those of the default that a class does not have are left out."""
     draws: int = Field(20, ge=1, le=1000)
     """How often other examples are drawn."""
     seed: int = Field(0, ge=0, lt=2**31)
@@ -108,7 +111,9 @@ class FewShots(OnFeatures):
                              for x in (truth, there))  # fmt: skip
         asked, usable = codes >= 0, bank_codes >= 0
         rows, each = [], []
-        for shots in self.shots:
+        least = int(np.bincount(bank_codes[usable]).min(initial=0))
+        shots_had = self.shots if self.shots != SHOTS else tuple(s for s in SHOTS if s <= least)
+        for shots in shots_had or SHOTS[:1]:
             result = few_shot(
                 known[usable], bank_codes[usable], new[asked], codes[asked],
                 shots, self.draws, self.seed, progress,
@@ -124,5 +129,7 @@ class FewShots(OnFeatures):
                     {"shots": shots, "by": how, "draw": d, "accuracy": v}
                     for d, v in enumerate(values)
                 ]
-        notes = (f"{asked.sum()} videos of {len(classes)} classes, {self.draws} draws of examples",)
-        return Outcome(pd.DataFrame(rows), {"draws": pd.DataFrame(each)}, notes)
+        notes = [f"{asked.sum()} videos of {len(classes)} classes, {self.draws} draws of examples"]
+        if self.shots == SHOTS and least < SHOTS[-1]:
+            notes.append(f"the smallest class of the bank has {least} videos: no more shots")
+        return Outcome(pd.DataFrame(rows), {"draws": pd.DataFrame(each)}, tuple(notes))
