@@ -53,6 +53,39 @@ def phase(s: Store):
     return with_embeddings(s, build)
 
 
+def prototypes(s: Store):
+    """What the prototypes of a run stand for, and where its clusters went along training."""
+    from workbench.views.prototype_page import PrototypePage
+
+    return PrototypePage(s)
+
+
+def retrieval(s: Store):
+    """Every video beside the nearest ones, right or wrong."""
+
+    def build():
+        from workbench.views.retrieval import RetrievalView
+
+        shared = s.selection, s.cursor
+        return RetrievalView(s.embeddings, s.dataset, *shared, others=s.other_embeddings())
+
+    return with_embeddings(s, build)
+
+
+def mining(s: Store):
+    """Who was mined for whom, epoch by epoch."""
+    if s.dataset is None or not s.run:
+        return with_embeddings(s, lambda: None)
+
+    def build():
+        from workbench.training.run import Run
+        from workbench.views.mining import MiningView
+
+        return MiningView(Run(s.workspace.runs / s.run), s.dataset, s.cursor)
+
+    return with_dataset(s, build)
+
+
 def anomalies(s: Store):
     """What is far from normal recordings."""
 
@@ -112,14 +145,17 @@ PAGES = {
         ("Map", "scatter_plot", embedding_map),
         ("Similarity", "grid_on", similarity),
         ("Phase", "autorenew", phase),
+        ("Prototypes", "bubble_chart", prototypes),
     ],
     "Judge": [
+        ("Retrieval", "image_search", retrieval),
         ("Anomalies", "report_problem", anomalies),
         ("Detection", "visibility", detection),
         ("Health", "monitor_heart", health),
     ],
     "Train": [
         ("Train", "model_training", train, True),
+        ("Mining", "travel_explore", mining),
         ("Runs", "list_alt", runs, True),
     ],
 }

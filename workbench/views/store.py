@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +108,13 @@ class Store(param.Parameterized):
         if folder is None:
             return None
         return _cached(folder / "about.json", lambda: load_embeddings(folder))
+
+    def other_embeddings(self) -> dict[str, Callable[[], Embeddings]]:
+        """What reads the features of the data set by each other run that has some, by its name."""
+        there = {name: self._folder(name) for name in self.runs if name != self.run}
+        return {
+            name: lambda f=folder: load_embeddings(f) for name, folder in there.items() if folder
+        }
 
     def embed_job(self, *kinds: str) -> tuple[Job, list[str]]:
         """The job that embeds the data set by the run and draws maps, and its command."""
