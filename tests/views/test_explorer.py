@@ -64,10 +64,13 @@ def test_pages_are_built_when_they_are_looked_at(explorer, swings):
         "Map",
         "Similarity",
         "Phase",
+        "Prototypes",
+        "Retrieval",
         "Anomalies",
         "Detection",
         "Health",
         "Train",
+        "Mining",
         "Runs",
     ]
     assert set(shell._built) == {"Clips"}

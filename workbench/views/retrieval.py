@@ -142,7 +142,7 @@ class RetrievalView(Watching, pn.viewable.Viewer):
         labels = f.label[queries], f.label[bank]
         try:
             self.found = recall(z_q, labels[0], z_b, labels[1], ks, apart)
-            self._note.visible = False
+            self._warn(set(self.found.classes) - {x for x in labels[1] if x is not None})
         except ValueError:
             self.found = None
             self._say(
@@ -160,6 +160,14 @@ class RetrievalView(Watching, pn.viewable.Viewer):
             self._k.param.update(options={f"k = {n}": n for n in ks}, value=kept)
             self._judged.visible = self._which.visible = self._k.visible = self.found is not None
             self._judge()
+
+    def _warn(self, missing: set[str]) -> None:
+        """Tell of classes that cannot be found."""
+        self._note.visible = bool(missing)
+        if missing:
+            names = ", ".join(f"**{escape(c)}**" for c in sorted(missing)[:8])
+            where = escape(self._in.value)
+            self._say(f"No video of {where} is of class {names}: such queries cannot be right.")
 
     def _side(
         self, z: np.ndarray, queries: np.ndarray, bank: np.ndarray
