@@ -27,6 +27,8 @@ NATIVE = {
     "r2plus1d_18": (16, 112),
     "mc3_18": (16, 112),
     "s3d": (32, 128),
+    "r3d_10": (16, 112),
+    "r2plus1d_10": (16, 112),
 }
 """Frames and pixels as the papers have them; X3D-XS as its published recipe tests it."""
 

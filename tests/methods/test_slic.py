@@ -9,6 +9,7 @@ from tests.methods.pairs import LINEAR, NORM, RELU, batch, build, descend, kinds
 from workbench.clock import Clock
 from workbench.data.batch import Batch
 from workbench.methods.slic import SlicConfig, instance_loss, semi_hard
+from workbench.models import ENCODERS
 
 
 def tiny(**settings):
@@ -108,6 +109,12 @@ def test_the_head_of_the_paper():
     head = build(SlicConfig()).head
     assert kinds(head) == [LINEAR, NORM, RELU, LINEAR]
     assert [m.out_features for m in head if isinstance(m, LINEAR)] == [2048, 128]
+
+
+def test_slic_on_its_network_has_the_papers_number_of_parameters():
+    with torch.device("meta"):
+        slic = SlicConfig().build(ENCODERS["r3d_18"](stem_frames=7).build())
+    assert sum(p.numel() for p in slic.parameters()) == 34_520_896
 
 
 def test_clusters_are_made_of_projections():

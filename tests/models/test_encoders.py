@@ -21,6 +21,8 @@ PARAMETERS = {
     "r2plus1d_18": 31_300_125,
     "mc3_18": 11_490_240,
     "s3d": 7_910_048,
+    "r3d_10": 14_361_792,
+    "r2plus1d_10": 14_365_303,
     "frame_net": 21_284_672 + 7_145_088,
 }
 SMALLEST = {"s3d": 32, "c3d": 16}
@@ -101,6 +103,26 @@ def test_time_order_is_kept():
         a, b = net(clips), net(changed)
     assert torch.equal(a[:, :3], b[:, :3])
     assert not torch.equal(a[:, 3], b[:, 3])
+
+
+def test_slics_stem_sees_seven_frames_and_its_head_makes_34_million():
+    with torch.device("meta"):
+        net = ENCODERS["r3d_18"](stem_frames=7).build()
+        assert count(net) == 33_203_904
+        assert net(torch.randn(1, 3, 16, 128, 128)).shape == (1, 2, 512)
+        assert net.net.stem(torch.randn(1, 3, 4, 32, 32)).shape == (1, 64, 4, 16, 16)  # no pooling
+
+
+def test_sizes_of_the_papers():
+    """Clips of 16 frames as IIC, ViCC and CoCLR have them."""
+    shapes = {"r3d_10": (112, 512, 2), "r2plus1d_10": (128, 512, 2), "slow_r50": (128, 2048, 8)}
+    for name, (size, dim, steps) in shapes.items():
+        with torch.device("meta"):
+            assert ENCODERS[name]().build()(torch.randn(1, 3, 16, size, size)).shape == (
+                1,
+                steps,
+                dim,
+            )
 
 
 def test_tiny3d_scales_with_its_width():

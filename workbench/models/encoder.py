@@ -13,6 +13,7 @@ from workbench.models.frame_net import FrameNet
 from workbench.models.resnet import ResNet18, ResNet50
 from workbench.models.resnet_gru import ResNet18GRU
 from workbench.models.slow import SlowR50
+from workbench.models.ten_layers import R3D10, R2Plus1D10
 from workbench.models.tiny3d import Tiny3D
 from workbench.models.video_nets import MC318, R3D18, S3D, R2Plus1D18
 from workbench.models.x3d import X3DXS
@@ -47,6 +48,8 @@ ENCODERS: dict[str, type[Config]] = {
     "r2plus1d_18": R2Plus1D18,
     "mc3_18": MC318,
     "s3d": S3D,
+    "r3d_10": R3D10,
+    "r2plus1d_10": R2Plus1D10,
     "frame_net": FrameNet,
 }
 
@@ -62,6 +65,8 @@ EncoderConfig = Annotated[
     | R2Plus1D18
     | MC318
     | S3D
+    | R3D10
+    | R2Plus1D10
     | FrameNet,
     Field(discriminator="name"),
 ]

@@ -18,6 +18,8 @@ STAGES = ((3, 64, 1), (4, 128, 1), (6, 256, 3), (3, 512, 3))
 class SlowR50(Config):
     """R3D-50, the slow pathway of SlowFast (Feichtenhofer et al. 2019): 31.7 M parameters.
 
+    What CoCLR calls r50 (R2D3D-50) is the same network.
+
     1.9 G multiply-adds for 8 frames of 64 x 64, 45.5 G for 16 of 224 x 224.
     """
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from workbench.config import Config
 from workbench.models.parts import (
     channels_last,
+    he_normal,
     large_enough,
     load_weights,
     pool_space,
@@ -27,14 +28,26 @@ class R3D18(Config):
     """
 
     name: Literal["r3d_18"] = "r3d_18"
+    stem_frames: Literal[3, 7] = 3
+    """Frames that the first convolution sees: 3 (torchvision, whose weights are for that), or 7
+    (SLIC)."""
     weights: str = "none"
     """none (random), default (torchvision's Kinetics-400 weights) or the path of a local file."""
 
-    def build(self) -> VideoResNet18:
+    def build(self) -> VideoResNet:
         """The network with its weights; raises `WeightsError` where they cannot be had."""
         from torchvision.models.video import R3D_18_Weights, r3d_18
 
-        return VideoResNet18(r3d_18, 8, self.weights, R3D_18_Weights.DEFAULT)
+        def make(weights: None) -> nn.Module:
+            net, frames = r3d_18(weights=weights), self.stem_frames
+            if frames != 3:
+                net.stem[0] = nn.Conv3d(
+                    3, 64, (frames, 7, 7), (1, 2, 2), (frames // 2, 3, 3), bias=False
+                )
+                he_normal(net.stem)
+            return net
+
+        return VideoResNet(make, 8, self.weights, R3D_18_Weights.DEFAULT)
 
 
 class R2Plus1D18(Config):
@@ -47,11 +60,11 @@ class R2Plus1D18(Config):
     weights: str = "none"
     """none (random), default (torchvision's Kinetics-400 weights) or the path of a local file."""
 
-    def build(self) -> VideoResNet18:
+    def build(self) -> VideoResNet:
         """The network with its weights; raises `WeightsError` where they cannot be had."""
         from torchvision.models.video import R2Plus1D_18_Weights, r2plus1d_18
 
-        return VideoResNet18(r2plus1d_18, 8, self.weights, R2Plus1D_18_Weights.DEFAULT)
+        return VideoResNet(r2plus1d_18, 8, self.weights, R2Plus1D_18_Weights.DEFAULT)
 
 
 class MC318(Config):
@@ -64,20 +77,24 @@ class MC318(Config):
     weights: str = "none"
     """none (random), default (torchvision's Kinetics-400 weights) or the path of a local file."""
 
-    def build(self) -> VideoResNet18:
+    def build(self) -> VideoResNet:
         """The network with its weights; raises `WeightsError` where they cannot be had."""
         from torchvision.models.video import MC3_18_Weights, mc3_18
 
-        return VideoResNet18(mc3_18, 1, self.weights, MC3_18_Weights.DEFAULT)
+        return VideoResNet(mc3_18, 1, self.weights, MC3_18_Weights.DEFAULT)
 
 
-class VideoResNet18(nn.Module):
+class VideoResNet(nn.Module):
     """(B, 3, T, H, W) -> (B, ceil(T / time_stride), 512)."""
 
     dim = 512
 
     def __init__(
-        self, make: Callable[..., nn.Module], time_stride: int, weights: str, default: WeightsEnum
+        self,
+        make: Callable[..., nn.Module],
+        time_stride: int,
+        weights: str,
+        default: WeightsEnum | None,
     ) -> None:
         super().__init__()
         self.time_stride = time_stride
