@@ -157,7 +157,7 @@ def test_the_loss_falls_and_what_is_frozen_stays(
     method, sampler, settings, source, tmp_path, teacher
 ):
     rate = {"lr": 0.03} if settings else RATES.get(method, {})  # a layer alone takes larger steps
-    experiment = make(method, sampler, **rate).knowing(class_names(source))
+    experiment = make(method, sampler, **rate).knowing(source)
     settings = experiment.method.model_copy(update=settings)
     built = experiment.model_copy(update={"method": settings}).build(Workspace(tmp_path))
     trainer = Trainer(built, sampler, source, experiment.augment, experiment.train)
@@ -229,7 +229,7 @@ def test_a_finished_run_gives_its_method_back(method, source, tmp_path):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_logs_are_plain_finite_numbers_and_change_no_weight_in_eval(method, source, tmp_path):
-    settings = small(method).knowing(class_names(source))
+    settings = small(method).knowing(class_names(source), source.recordings)
     experiment = make(method, plain_sampler(method))
     experiment = experiment.model_copy(update={"method": settings})
     trainer = Trainer(experiment.build(Workspace(tmp_path)), experiment.sampler, source,

@@ -125,6 +125,11 @@ class VideoSource:
         """How many videos there are."""
         return len(self.videos)
 
+    @property
+    def recordings(self) -> int:
+        """How many recordings its videos are of."""
+        return len(self._cameras)
+
     def recording_index(self, video: int) -> int:
         """The number of the recording of a video; cameras of one recording share it."""
         return self._recording[video]

@@ -44,8 +44,11 @@ class MethodSettings(Config):
     def check(self, batch: int, frames: int) -> None:
         """`ValueError` where batches of so many examples, each of so many frames, cannot work."""
 
-    def knowing(self, classes: Sequence[str]) -> Self:
-        """The settings once the labels of the training data are known; the same for most."""
+    def knowing(self, classes: Sequence[str], recordings: int = 0) -> Self:
+        """The settings once labels and number of the training recordings are known.
+
+        The same for most; `ValueError` where the method cannot learn from such data.
+        """
         return self
 
     def build(self, encoder: nn.Module) -> Method:

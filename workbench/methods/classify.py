@@ -43,7 +43,7 @@ class ClassifyConfig(MethodSettings):
     """Labels to tell apart, in the order of the predictions; none given: all of the data. Where
     segments are labelled, frames outside them are `background`."""
 
-    def knowing(self, classes: Sequence[str]) -> Self:
+    def knowing(self, classes: Sequence[str], recordings: int = 0) -> Self:
         """The settings with the labels of the data as classes, where none were given."""
         chosen = self.classes or tuple(classes)
         if missing := [c for c in self.classes if c not in classes]:

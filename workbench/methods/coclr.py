@@ -275,7 +275,7 @@ class UberNCEConfig(MethodSettings):
         """The queue is replaced by whole batches."""
         _whole_batches(self.queue, batch)
 
-    def knowing(self, classes: Sequence[str]) -> Self:
+    def knowing(self, classes: Sequence[str], recordings: int = 0) -> Self:
         """The settings; `ValueError` where the data have no two labels to tell apart."""
         if len(classes) < 2:
             raise ValueError(

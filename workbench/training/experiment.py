@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -20,6 +19,7 @@ from workbench.models.parts import start_from
 from workbench.models.tiny3d import Tiny3D
 from workbench.sampling import SameVideo, SamplerConfig
 from workbench.training.devices import DeviceName, PrecisionName
+from workbench.training.loader import class_names
 
 if TYPE_CHECKING:
     from workbench.data.manifest import DataSet
@@ -57,6 +57,9 @@ class TrainConfig(Config):
     """Passes over the data."""
     steps: int | None = Field(None, ge=1)
     """Steps of the optimizer, where the length is not to be given in epochs."""
+    until: float = Field(1.0, gt=0, le=1)
+    """Share of its length after which the run ends, before the learning rate has fallen; the first
+    stage of ViCC does."""
     batch: int = Field(32, ge=2, le=65536)
     """Examples per step; batch norm and negatives need two."""
     clips_per_video: int = Field(1, ge=1, le=10000)
@@ -177,9 +180,10 @@ class Experiment(Config):
         """Clips of an example that the method takes here."""
         return self.method.taught_views if self.teacher else self.method.views
 
-    def knowing(self, classes: Sequence[str]) -> Self:
-        """The experiment once the labels of the training data are known."""
-        return self.model_copy(update={"method": self.method.knowing(classes)})
+    def knowing(self, source: VideoSource) -> Self:
+        """The experiment once the training videos are known; `ValueError` where they will not do."""
+        method = self.method.knowing(class_names(source), source.recordings)
+        return self.model_copy(update={"method": method})
 
     def build(self, workspace: Workspace | None = None) -> Method:
         """The method at the start of the run. `workspace` is where `init` and `teacher` lie."""

@@ -15,7 +15,7 @@ from workbench.methods.moco import NOBODY
 from workbench.sampling import Sampler
 from workbench.training.checks import check
 from workbench.training.experiment import Experiment
-from workbench.training.loader import Loaded, Loader, class_names
+from workbench.training.loader import Loaded, Loader
 from workbench.training.run import Run
 from workbench.training.trainer import Trainer
 from workbench.workspace import Workspace
@@ -76,7 +76,7 @@ def plan(
     before: runs that would have been trained by then, such as a teacher that is not there yet. Its
     weights are random here, which costs the same. `ValueError` where training could not start.
     """
-    experiment, before = experiment.knowing(class_names(source)), before or {}
+    experiment, before = experiment.knowing(source), before or {}
     waits = {"teacher": None} if experiment.teacher in before else {}
     check(experiment.model_copy(update=waits), source, workspace)
     train, usable = experiment.train, experiment.sampler.usable(source)

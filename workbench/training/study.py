@@ -72,7 +72,8 @@ class Study:
     """A grid of runs on a data set, what scores a cell, and the claims it is to test.
 
     scores: the columns of the table, each with its heading; higher: those where more is better;
-    grouped: the heading over the cells' `column`; lower: the scores where less is better.
+    grouped: the heading over the cells' `column`; lower: the scores where less is better. mapped:
+    rows whose `features` the report draws as a map: (N, D), and N labels.
     """
 
     name: str
@@ -86,6 +87,8 @@ class Study:
     findings: Callable[[pd.DataFrame], list[Finding]]
     grouped: str = "positives"
     lower: tuple[str, ...] = ()
+    mapped: tuple[str, ...] = ()
+    features: Callable[[Cell, Workspace], tuple[np.ndarray, list[str]]] | None = None
 
     def folder(self, workspace: Workspace) -> Path:
         """Where the table and the report go."""
@@ -217,7 +220,10 @@ def _finished(workspace: Workspace, stage: Stage) -> bool:
     run = Run(workspace.runs / stage.name)
     if run.status().state != "finished":
         return False
-    return stage.experiment.knowing(getattr(run.config.method, "classes", ())) == run.config
+    known = run.config.method
+    facts = getattr(known, "classes", ()), getattr(known, "recordings", 0)
+    wanted = stage.experiment.method.knowing(*facts)
+    return stage.experiment.model_copy(update={"method": wanted}) == run.config
 
 
 def _write(lines: pd.DataFrame, path: Path) -> None:

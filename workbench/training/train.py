@@ -21,7 +21,6 @@ from workbench.training.evaluate import ADVICE, Examination, collapse
 from workbench.training.experiment import Experiment
 from workbench.training.findings import Findings
 from workbench.training.jobs import BusyError, Job, Progress, alone, python
-from workbench.training.loader import class_names
 from workbench.training.run import Run
 from workbench.training.trainer import Report, Trainer
 from workbench.workspace import Workspace
@@ -46,7 +45,7 @@ def train(
     _idle(run)
     if source is None:
         source, judged = _sources(run, experiment, judged)
-    experiment = experiment.knowing(class_names(source))
+    experiment = experiment.knowing(source)
     _check(run, experiment)
     check(experiment, source, _workspace(run))
     trainer = Trainer(
@@ -76,7 +75,7 @@ def launch(experiment: Experiment, folder: str | Path) -> Run:
     run = Run(folder)
     _idle(run)
     source, _ = _sources(run, experiment)
-    experiment = experiment.knowing(class_names(source))
+    experiment = experiment.knowing(source)
     _check(run, experiment)
     check(experiment, source, _workspace(run))
     with alone(run.folder):

@@ -16,7 +16,6 @@ from workbench.data.manifest import DataSet
 from workbench.methods.classify import ClassifyConfig
 from workbench.sampling import SameVideo
 from workbench.training.experiment import DataConfig, Experiment, TrainConfig
-from workbench.training.loader import class_names
 from workbench.training.protocols.base import AgainstBank, OnVideos, Outcome, Progress
 from workbench.training.protocols.classification import fused_predictions, judged, predictions
 from workbench.training.recipes import LABELLED_LOOK
@@ -86,7 +85,7 @@ class _Trained(AgainstBank):
         wanted = start.model_copy(
             update={"data": data, "encoder": run.config.encoder, "init": run.name}
         )
-        wanted = wanted.knowing(class_names(data.source(dataset)))
+        wanted = wanted.knowing(data.source(dataset))
         for number in count(1):
             name = f"{run.name}-{self.name}" + f"-{number}" * (number > 1)
             there = Run(run.folder.parent / name)
