@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -94,7 +95,7 @@ def plan(
         per_epoch=len(loader) * train.batch,
         batch=train.batch,
         views=experiment.views,
-        steps=train.steps or train.epochs * len(loader),
+        steps=math.ceil(train.until * (train.steps or train.epochs * len(loader))),
         weights=step.weights,
         memory=int(step.held + step.kept),
         seconds_per_step=step.seconds,

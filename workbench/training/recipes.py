@@ -22,6 +22,7 @@ from workbench.models.video_nets import R3D18, S3D
 from workbench.models.x3d import X3DXS
 from workbench.sampling import OtherCamera, SamePhase, SameVideo, TimeContrast
 from workbench.training.experiment import DataConfig, Experiment, TrainConfig
+from workbench.training.stages import TAUGHT, Stages, coclr, cpr, vicc
 
 
 def judo_60s(data: str) -> Experiment:
@@ -445,4 +446,11 @@ RECIPES: dict[str, Callable[[str], Experiment]] = {
     "cyclecl-actions": cyclecl_actions,
     "tcn": tcn,
     "tcn-multi-view": tcn_multi_view,
+    **TAUGHT,
 }
+
+SIZED: dict[str, Callable[[str, bool], Experiment]] = {**TAUGHT}
+"""Recipes that are short, for the demos, and with `paper=True` have the paper's numbers."""
+
+STAGES: dict[str, Callable[[str, bool], Stages]] = {"vicc": vicc, "coclr": coclr, "cpr": cpr}
+"""Papers of several runs, in one of two sizes like `SIZED`."""

@@ -78,7 +78,8 @@ class Trainer:
             config.clips_per_video,
             method.classes,
         )
-        self.steps = config.steps or config.epochs * len(self.loader)
+        self.length = config.steps or config.epochs * len(self.loader)
+        self.steps = math.ceil(config.until * self.length)
         self.clock = Clock()
         self.method = method
         groups = method.weight_groups()
@@ -123,7 +124,7 @@ class Trainer:
         self.method.after_step(self.clock)
 
         done = self.clock.step + 1
-        self.clock = Clock(done // len(self.loader), done, done / self.steps)
+        self.clock = Clock(done // len(self.loader), done, done / self.length)
         speed = self._pace.tick(len(batch.group) * len(batch.views))
         return Report(
             clock=self.clock,
