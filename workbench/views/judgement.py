@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 from bokeh.layouts import column
 from bokeh.models import ColumnDataSource, Div, HoverTool, LayoutDOM, Span
+from bokeh.palettes import Colorblind
 from bokeh.plotting import figure
 
 from workbench.analysis.prototypes import UNKNOWN, by_class
 from workbench.training.atomic import replacing
 from workbench.training.protocols.base import Judgement
 from workbench.views.page import page
-from workbench.views.plots import FEW, GREY
-from workbench.views.score_table import number
 
-BLUE = "#0072b2"
+BLUE, GREY = "#0072b2", "#9aa0a6"
+LINES = [Colorblind[7][k] for k in (0, 5, 3, 6, 1, 4, 2)]
 MOST = 120
 """Rows or columns of a matrix that are drawn, at most."""
 STYLE = """<style>
@@ -54,8 +54,8 @@ def retrieval_figure(found: Judgement) -> list[LayoutDOM]:
     lines = [c for c in scores.columns if c not in ("score", "value", "chance")]
     _line(plot, k, scores["chance"], "chance", GREY, dash="dashed")
     if found.about["with"]:
-        _line(plot, k, scores["value"], "both together", FEW[0])
-    for name, color in zip(lines, FEW[1:] + FEW, strict=False):
+        _line(plot, k, scores["value"], "both together", LINES[0])
+    for name, color in zip(lines, LINES[1:] + LINES, strict=False):
         _line(plot, k, scores[name], name, color)
     plot.xaxis.ticker = k
     plot.legend.location = "bottom_right"
@@ -87,7 +87,8 @@ def few_shot_figure(found: Judgement) -> list[LayoutDOM]:
         f"{s} shot{'s' * (s != 1)}, {b}" for s, b in zip(draws["shots"], draws["by"], strict=True)
     ]
     plot.scatter(names, draws["accuracy"], size=7, alpha=0.4, color=BLUE)
-    plot.dash(order, found.scores["value"], size=60, line_width=3, color=BLUE)
+    means = found.scores["value"]
+    plot.scatter(order, means, marker="dash", size=60, line_width=3, color=BLUE)
     _chance(plot, float(found.scores["chance"].iloc[0]))
     return [plot]
 
@@ -127,7 +128,7 @@ def mining_figure(found: Judgement) -> list[LayoutDOM]:
         y_range=(0, 1.03),
     )  # fmt: skip
     lines = [c for c in epochs.columns if c not in ("epoch", "classes at 100 %")]
-    for name, color in zip(lines, [*FEW, *FEW], strict=False):
+    for name, color in zip(lines, 2 * LINES, strict=False):
         known = epochs[["epoch", name]].dropna()
         _line(plot, known["epoch"], known[name], name, color)
     plot.add_layout(plot.legend[0], "right")
@@ -209,6 +210,10 @@ def _chance(plot: figure, chance: float) -> None:
     plot.add_layout(line)
 
 
+def _number(value: float) -> str:
+    return f"{value:.3f}" if np.isfinite(value) else "-"
+
+
 def _words(found: Judgement, title: str) -> str:
     about = found.about
     where = f"Data set {about['data']}" + f", split {about['split']}" * bool(about["split"]) + "."
@@ -218,7 +223,7 @@ def _words(found: Judgement, title: str) -> str:
     head = "".join(f"<th>{escape(str(c))}</th>" for c in found.scores.columns)
     lines = "".join(
         f"<tr><td>{escape(str(row[0]))}</td>"
-        + "".join(f"<td>{number(float(v))}</td>" for v in row[1:])
+        + "".join(f"<td>{_number(float(v))}</td>" for v in row[1:])
         + "</tr>"
         for row in found.scores.itertuples(index=False)
     )
