@@ -74,19 +74,19 @@ def videos(tmp_path):
     return folder
 
 
-def test_folder_to_features(process, videos, tmp_path):
-    said = process("index", videos, "--name", "mine", "--side", 48, "--workers", 1)
+def test_folder_to_features(run, videos, tmp_path):
+    said = run("index", videos, "--name", "mine", "--side", 48, "--workers", 1)
     assert "4 videos of 2 recordings, 160 frames" in said
     small = ["--data.clip.length", 4, "--data.clip.size", 32, "--encoder.width", 4]
     small += ["--train.steps", 3, "--train.batch", 4, "--method.queue", 16]
-    said = process("train", "moco", "--data", "mine", "--sampler", "other-camera", *small)
+    said = run("train", "moco", "--data", "mine", "--sampler", "other-camera", *small)
     assert "step" in said and "loss" in said and "clips/s" in said and "s left" in said
-    assert "moco-other-camera-mine" in process("runs")
-    said = process("embed", "moco-other-camera-mine")
+    assert "moco-other-camera-mine" in run("runs")
+    said = run("embed", "moco-other-camera-mine")
     assert "alignment error" in said and "chance" in said
     (folder,) = (tmp_path / "workspace/runs/moco-other-camera-mine/embeddings").iterdir()
     assert {p.name for p in folder.iterdir()} >= {"z.npy", "index.parquet", "pca.npy"}
-    process("export", "moco-other-camera-mine", tmp_path / "shared")
+    run("export", "moco-other-camera-mine", tmp_path / "shared")
     assert (tmp_path / "shared/checkpoints/model.safetensors").is_file()
 
 
@@ -208,6 +208,26 @@ def test_a_classifier_needs_no_splits_but_those_that_are_asked_for(run, videos, 
     index("other", "dev")
     said = run("train", "classify", "--data", "other", *few[:-1], "third", ok=False)
     assert "no split 'train'. Its splits: dev" in said
+
+
+def test_a_paper_of_several_runs_trains_them_in_turn_and_each_once(run, videos, tmp_path):
+    run("index", videos, "--name", "mine", "--side", 48, "--workers", 1)
+    few = [*SMALL, "--method.dim", 8, "--method.prototypes", 6]
+    said = run("train", "vicc", "--data", "mine", *few, ok=False)
+    assert "no optical flow" in said and "workbench flow mine" in said
+    assert not (tmp_path / "workspace" / "runs").exists()  # though the first stage needs none
+    run("flow", "mine")
+    said = run("train", "vicc", "--data", "mine", "--name", "a", *few)
+    assert "vicc 4/4: a-vicc-flow-2-mine" in said
+    assert "from a-vicc-flow-1-mine, taught by a-vicc-rgb-2-mine" in said
+    last = Run(tmp_path / "workspace/runs/a-vicc-flow-2-mine")
+    assert (last.config.init, last.config.teacher) == ("a-vicc-flow-1-mine", "a-vicc-rgb-2-mine")
+    said = run("train", "vicc", "--data", "mine", "--name", "a", *few)
+    assert said.count("is trained already") == 4
+    assert "taught by a-vicc-rgb-2-mine" in run("runs")
+    said = run("train", "vicc", "--data", "mine", "--sampler", "same-video", code=2)
+    assert "leave out --init and --sampler" in said
+    assert "comes in one size" in run("train", "moco-v2", "--data", "mine", "--paper", code=2)
 
 
 def test_without_its_data_set_a_run_watches_pictures_no_smaller_than_it_learned(tmp_path):
