@@ -154,7 +154,7 @@ def flow(
 
 
 def _add_flow(data: DataSet, algorithm: str, workers: int | None) -> None:
-    from workbench.data.flow import index_flow
+    from workbench.data.flow_store import index_flow
 
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1; found {workers}.")
@@ -521,7 +521,7 @@ def _wrapped(words: str, indent: int) -> str:
 
 
 def study(
-    which: Positional[Literal["judo", "judo-backbones", "bottling"]],
+    which: Positional[Literal["judo", "judo-backbones", "bottling", "actions"]],
     quick: bool = False,
     seeds: int | None = None,
     data: str | None = None,
@@ -533,11 +533,12 @@ def study(
 
     Args:
         which: judo: pre-training for online detection of throws; judo-backbones: its part on large
-            networks. bottling: CycleCL, features of the phase of a machine, for anomalies.
+            networks. bottling: CycleCL, features of the phase of a machine, for anomalies. actions:
+            ViCC, CoCLR, CPR and SLIC, what another stream and mined positives help to tell actions.
         quick: The small network alone, short runs, one seed: minutes in place of hours.
         seeds: How often everything is repeated; default: 3, quick: 1.
-        data: Name of the data set; default: judo-full, bottling-full or, of its quick form,
-            bottling, which are made where they are missing.
+        data: Name of the data set; default: judo-full, actions-full, bottling-full or, of its quick
+            form, bottling, which are made where they are missing.
         workspace: Where data set, runs, table and report lie.
     """
     from workbench.training.demo import DEMOS
@@ -597,24 +598,30 @@ def runs(workspace: WorkspacePath = None) -> None:
             config = run.config
             parts = [config.method, config.sampler, config.encoder, config.data]
             what = " ".join(part.name for part in parts)
+            parents = _parents(config.init, config.teacher)
         except (RunError, ConfigError) as error:
+            parents = ""
             what = f"cannot be read: {str(error).splitlines()[0]}"
-        print(f"{name:<28} {status.state:<12} {what}  {status.message}")
+        print(f"{name:<28} {status.state:<12} {what}{parents}  {status.message}")
     if not place.run_names():
         print(f"no runs in {place.root}. Start one with: workbench train moco --data NAME")
 
 
 TRAIN_USAGE = """usage: workbench train METHOD --data NAME [options] [settings]
 
-Train a run: METHOD is a recipe or a method.
+Train a run: METHOD is a recipe or a method. Or the runs of a paper of several, one after the other;
+what is finished is not trained again.
 
   --data NAME         data set of the workspace
   --sampler NAME      which clips belong together: {samplers}
   --encoder NAME      the network: {encoders}
   --init RUN          a run whose encoder is the start; its network and clips are taken over
-  --name NAME         name of the run; default: made of method, sampler and data
+  --paper             the paper's numbers, where a recipe is short otherwise: {sized}
+  --name NAME         name of the run; default: made of method, sampler and data. Of a paper of
+                      several runs: what their names begin with
   --workspace FOLDER  else WORKBENCH_WORKSPACE, else the platform's user data folder
 
+Papers of several runs: {papers}.
 Recipes: {recipes}. Methods: {methods}.
 Every setting of the run is an option too; `workbench train METHOD --data NAME --help` lists them.
 Ctrl-C leaves a run that `workbench resume NAME` goes on with.
@@ -626,11 +633,14 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
     from workbench.methods import METHODS
     from workbench.models import ENCODERS
     from workbench.sampling import SAMPLERS
-    from workbench.training.recipes import RECIPES
+    from workbench.training.recipes import RECIPES, SIZED, STAGES
+    from workbench.training.stages import named
 
     usage = TRAIN_USAGE.format(
         samplers=", ".join(SAMPLERS),
         encoders=", ".join(ENCODERS),
+        sized=_wrapped(", ".join(STAGES | SIZED), 22),
+        papers=", ".join(STAGES),
         recipes=", ".join(RECIPES),
         methods=", ".join(METHODS),
     )
@@ -638,6 +648,7 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
     first.add_argument("method", nargs="?")
     for option in ("data", "sampler", "encoder", "init", "name", "workspace"):
         first.add_argument(f"--{option}")
+    first.add_argument("--paper", action="store_true")
     chosen, rest = first.parse_known_args(arguments)
     wants_help = {"-h", "--help"} & set(rest)
     if chosen.method is None or (wants_help and chosen.data is None):
@@ -650,11 +661,10 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
     if not wants_help:
         place.data_folder(chosen.data)
 
-    experiment = _start(chosen.method, chosen.data, RECIPES, METHODS)
-    if chosen.data in place.data_names():
-        experiment = _within(experiment, place)
-    if chosen.init:
-        experiment = _following(experiment, place, chosen.init)
+    if chosen.paper and chosen.method not in SIZED | STAGES:
+        raise UsageError(
+            f"{chosen.method} comes in one size. --paper is for {', '.join(STAGES | SIZED)}."
+        )
     parts = {
         part: _one(part, name, table)()
         for part, name, table in [
@@ -663,23 +673,79 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
         ]
         if name
     }
-    experiment = _with_settings(experiment.model_copy(update=parts), rest, usage)
+
+    def chosen_settings(experiment: Experiment) -> Experiment:
+        if chosen.data in place.data_names():
+            experiment = _within(experiment, place)
+        if chosen.init:
+            experiment = _following(experiment, place, chosen.init)
+        return _with_settings(experiment.model_copy(update=parts), rest, usage)
+
+    if chosen.method in STAGES:
+        if chosen.init or chosen.sampler:
+            raise UsageError(
+                f"{chosen.method} is several runs, each with an init and sampler of its own: leave "
+                "out --init and --sampler, or train one of its recipes."
+            )
+        stages = STAGES[chosen.method](chosen.data, chosen.paper)
+        stages = named(stages, _good(chosen.name)) if chosen.name else stages
+        stages = [(name, chosen_settings(experiment)) for name, experiment in stages]
+        _train_stages(chosen.method, stages, _writable(place))
+        return
+    experiment = _start(chosen.method, chosen.data, chosen.paper, RECIPES, SIZED, METHODS)
+    experiment = chosen_settings(experiment)
     if chosen.method in RECIPES:
         print(f"recipe {chosen.method}: {_told(experiment)}; every setting is an option")
-    sampler = experiment.sampler.name
-    name = chosen.name or place.free_run(f"{chosen.method}-{sampler}-{chosen.data}")
+    name = chosen.name or place.free_run(_name(chosen.method, experiment, chosen.paper, SIZED))
     _train(experiment, _writable(place).runs / _good(name))
 
 
-def _start(method: str, data: str, recipes: dict, methods: dict) -> Experiment:
+def _name(method: str, experiment: Experiment, paper: bool, sized: dict) -> str:
+    """The name of a run where none is given: for a stage the one that the next stage looks for."""
+    if method in sized:
+        return f"{method}-{experiment.data.name}" + "-paper" * paper
+    return f"{method}-{experiment.sampler.name}-{experiment.data.name}"
+
+
+def _train_stages(paper: str, stages: list[tuple[str, Experiment]], place: Workspace) -> None:
+    """Train the runs one after the other, but those that are finished already."""
+    from workbench.data.manifest import DataSet
+    from workbench.training.run import Run
+    from workbench.training.study import Stage, finished
+
+    dataset = DataSet(place.data_folder(stages[0][1].data.name))
+    for name, experiment in stages:  # what cannot work is told before hours are spent
+        experiment.sampler.usable(experiment.data.source(dataset))
+        _good(name)
+    for number, (name, experiment) in enumerate(stages, 1):
+        if finished(place, Stage(name, experiment)):
+            print(f"{paper} {number}/{len(stages)}: {name} is trained already")
+            continue
+        parents = _parents(experiment.init, experiment.teacher)
+        print(f"{paper} {number}/{len(stages)}: {name}, {_told(experiment)}{parents}")
+        again = "the same command" if len(stages) > number else ""
+        _train(experiment, Run(place.runs / name).folder, again)
+
+
+def _parents(init: str | None, teacher: str | None) -> str:
+    """Which runs a run comes from, in words."""
+    told = [f"from {init}"] * bool(init) + [f"taught by {teacher}"] * bool(teacher)
+    return "".join(f", {word}" for word in told)
+
+
+def _start(
+    method: str, data: str, paper: bool, recipes: dict, sized: dict, methods: dict
+) -> Experiment:
     """The experiment of a recipe, or of a method with its defaults."""
     from workbench.sampling import SameVideo
     from workbench.training.experiment import DataConfig, Experiment
 
+    if method in sized:
+        return sized[method](data, paper)
     if method in recipes:
         return recipes[method](data)
-    build = _one("method", method, methods, [*recipes, *methods])
-    return Experiment(data=DataConfig(name=data), method=build(), sampler=SameVideo(n=build.views))
+    chosen = _one("method", method, methods, [*recipes, *methods])()
+    return Experiment(data=DataConfig(name=data), method=chosen, sampler=SameVideo(n=chosen.views))
 
 
 def _told(experiment: Experiment) -> str:
@@ -794,7 +860,8 @@ def _good(name: str) -> str:
     return name
 
 
-def _train(experiment: Experiment, folder: Path) -> None:
+def _train(experiment: Experiment, folder: Path, again: str = "") -> None:
+    """Train a run. again: what goes on with it, if that is not to resume it alone."""
     from workbench.training.devices import choose_device, choose_precision
     from workbench.training.train import train as run_training
 
@@ -805,10 +872,11 @@ def _train(experiment: Experiment, folder: Path) -> None:
         with _Bar("training", "step") as bar:
             for report in run_training(experiment, folder):
                 note = f"loss {report.loss:.4f}, {report.clips_per_s:.0f} clips/s"
-                total = round(report.clock.step / report.clock.progress)
+                total = round(config.until * report.clock.step / report.clock.progress)
                 bar.show(report.clock.step, total, note, report.eta)
     except KeyboardInterrupt:
-        print(f"\nstopped. Go on with: workbench resume {folder.name}", file=sys.stderr)
+        again = again or f"workbench resume {folder.name}"
+        print(f"\nstopped. Go on with: {again}", file=sys.stderr)
         raise SystemExit(130) from None
     after = "evaluate" if experiment.method.name == "classify" else "embed"
     print(f"trained -> {folder}\nNext: workbench {after} {folder.name}")

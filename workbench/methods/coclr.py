@@ -270,26 +270,35 @@ class UberNCEConfig(MethodSettings):
     """Width of the head's hidden layer, as many as the encoder has features; 0: a linear head."""
     bn_splits: int = Field(2, ge=1, le=64)
     """Parts of a batch that the key encoder normalises separately, as in moco."""
+    classes: tuple[str, ...] = ()
+    """Labels to learn from; none given: all that the training videos carry."""
 
     def check(self, batch: int, frames: int) -> None:
         """The queue is replaced by whole batches."""
         _whole_batches(self.queue, batch)
 
     def knowing(self, classes: Sequence[str], recordings: int = 0) -> Self:
-        """The settings; `ValueError` where the data have no two labels to tell apart."""
-        if len(classes) < 2:
+        """The settings with the labels of the data, where none were given."""
+        chosen = self.classes or tuple(classes)
+        if missing := [c for c in self.classes if c not in classes]:
+            raise ValueError(
+                f"method.classes names {', '.join(missing)}, which the training videos do not "
+                f"show. Their labels: {', '.join(classes) or 'none'}."
+            )
+        if len(chosen) < 2:
             raise ValueError(
                 "method uber-nce learns from labels and needs two classes to tell apart; the "
-                f"training videos have {', '.join(classes) or 'no labels'}. Label the videos, or "
+                f"training videos have {', '.join(chosen) or 'no labels'}. Label the videos, or "
                 "choose a method that needs no labels, such as moco."
             )
-        return self
+        return self.model_copy(update={"classes": chosen})
 
     def build(self, encoder: nn.Module) -> UberNCE:
         """The method around an encoder."""
         return UberNCE(
             encoder,
             projection_head(encoder.dim, self.hidden, self.dim),
+            classes=self.classes,
             dim=self.dim,
             queue=self.queue,
             momentum=self.momentum,
@@ -302,8 +311,17 @@ class UberNCEConfig(MethodSettings):
 class UberNCE(MoCo):
     """f_q and f_k as in MoCo; further buffer: queue_label (K,), -1 where it is unknown."""
 
-    def __init__(self, encoder: nn.Module, head: nn.Module, *, queue: int, **moco: object) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        head: nn.Module,
+        *,
+        classes: tuple[str, ...],
+        queue: int,
+        **moco: object,
+    ) -> None:
         super().__init__(encoder, head, queue=queue, **moco)
+        self.classes = classes
         self.register_buffer("queue_label", torch.full((queue,), -1))
 
     def forward(self, batch: Batch, clock: Clock) -> tuple[Tensor, dict[str, float]]:

@@ -112,9 +112,9 @@ def conduct(study: Study, workspace: Workspace) -> Iterator[Progress]:
     no scores and says why in column `failed`.
     """
     stages = {stage.name: stage for cell in study.cells for stage in cell.stages}
-    finished = {name for name, stage in stages.items() if _finished(workspace, stage)}
+    trained = {name for name, stage in stages.items() if finished(workspace, stage)}
     total = sum(stage.steps for stage in stages.values())
-    done = sum(stages[name].steps for name in finished)
+    done = sum(stages[name].steps for name in trained)
     _check(study, workspace)
     start, first = time.monotonic(), done
     lines = []
@@ -122,7 +122,7 @@ def conduct(study: Study, workspace: Workspace) -> Iterator[Progress]:
         what = f"{number}/{len(study.cells)} {cell.row}, {cell.column}, seed {cell.seed}"
         failed, found = "", {}
         for stage in cell.stages:
-            if stage.name in finished or failed:
+            if stage.name in trained or failed:
                 continue
             before = done
             try:
@@ -131,7 +131,7 @@ def conduct(study: Study, workspace: Workspace) -> Iterator[Progress]:
                     pace = (time.monotonic() - start) / max(1, done - first)
                     message = f"{what}: {stage.name}, loss {report.loss:.3f}"
                     yield Progress(done, total, message, pace * (total - done))
-                finished.add(stage.name)
+                trained.add(stage.name)
             except (DivergenceError, WeightsError) as error:
                 failed = str(error).partition("\n")[0]
             done = before + stage.steps
@@ -215,7 +215,7 @@ def _check(study: Study, workspace: Workspace) -> None:
         )
 
 
-def _finished(workspace: Workspace, stage: Stage) -> bool:
+def finished(workspace: Workspace, stage: Stage) -> bool:
     """Whether the run is there, with these settings and trained to its end."""
     run = Run(workspace.runs / stage.name)
     if run.status().state != "finished":
