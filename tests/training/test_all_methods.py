@@ -32,6 +32,8 @@ SMALL = {
     "topk": 2,
 }
 """Settings for eight clips of 16 pixels, for the methods that have them; see also `small`."""
+OWN = {"iic": {"negatives": 8, "topk": 1, "stages": 3, "ratio": 0.9, "mine_from": 0.2}}
+"""Further settings, for four recordings."""
 STEPS = 24
 RATES = {"uber-nce": {"lr": 0.01}}
 """For those that learn more than to tell eight examples apart."""
@@ -46,7 +48,7 @@ def small(method):
     fields = METHODS[method].model_fields
     chosen = {k: v for k, v in SMALL.items() if k in fields}
     wide = {k: 16 for k in fields if k in ("hidden", "bottleneck")}
-    return METHODS[method](**wide, **chosen)
+    return METHODS[method](**wide | chosen | OWN.get(method, {}))
 
 
 PLAIN = {"vicc", "uber-nce"}

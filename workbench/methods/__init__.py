@@ -11,6 +11,7 @@ from workbench.methods.byol import BYOLConfig
 from workbench.methods.classify import ClassifyConfig
 from workbench.methods.coclr import CoCLRConfig, UberNCEConfig
 from workbench.methods.cyclecl import CycleCLConfig
+from workbench.methods.iic import IICConfig
 from workbench.methods.moco import MoCoConfig
 from workbench.methods.simclr import SimCLRConfig
 from workbench.methods.simsiam import SimSiamConfig
@@ -29,6 +30,7 @@ METHODS: dict[str, type[MethodSettings]] = {
     "vicc": ViCCConfig,
     "coclr": CoCLRConfig,
     "uber-nce": UberNCEConfig,
+    "iic": IICConfig,
     "slic": SlicConfig,
     "cyclecl": CycleCLConfig,
     "classify": ClassifyConfig,
@@ -44,6 +46,7 @@ MethodConfig = Annotated[
     | ViCCConfig
     | CoCLRConfig
     | UberNCEConfig
+    | IICConfig
     | SlicConfig
     | CycleCLConfig
     | ClassifyConfig,

@@ -181,7 +181,7 @@ class Experiment(Config):
         return self.method.taught_views if self.teacher else self.method.views
 
     def knowing(self, source: VideoSource) -> Self:
-        """The experiment once the training videos are known; `ValueError` where they will not do."""
+        """The experiment once its videos are known; `ValueError` where they will not do."""
         method = self.method.knowing(class_names(source), source.recordings)
         return self.model_copy(update={"method": method})
 
