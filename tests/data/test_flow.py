@@ -11,8 +11,9 @@ from torchvision.models import optical_flow
 
 from workbench.cli import FLOWS
 from workbench.data.augment import NORMAL, AugmentConfig, evaluate_view
-from workbench.data.flow import ALGORITHMS, flow, index_flow, pixels_of, quantise
-from workbench.data.flow_picture import flow_picture
+from workbench.data.flow import ALGORITHMS, flow, pixels_of, quantise
+from workbench.data.flow_picture import STILL, flow_picture
+from workbench.data.flow_store import index_flow
 from workbench.data.manifest import COLUMNS, DataSet, write_dataset
 from workbench.data.video import ClipShape, Video, VideoSource
 
@@ -209,15 +210,17 @@ def test_flow_as_the_picture_of_the_references(source):
 
 
 def test_the_picture_tells_the_direction_by_hue():
-    gray = np.full((16, 16, 3), 100, np.uint8)
+    gray = np.full((64, 64, 3), 100, np.uint8)
 
     def colour(u, v):
-        return flow_picture(np.full((16, 16, 2), (u, v), np.float32), gray)[0, 0].tolist()
+        field = quantise(np.full((64, 64, 2), (u, v), np.float32))
+        return flow_picture(field, gray)[0, 0].astype(int).tolist()
 
-    assert colour(1, 0) == [255, 0, 0]  # right: red; then clockwise
-    assert colour(-9, 0) == [0, 255, 255]
+    assert colour(9, 0) == [255, 0, 0]  # right: red; then clockwise
+    assert np.allclose(colour(-9, 0), [0, 255, 255], atol=1)
     assert colour(0, 0) == [55, 55, 55]  # rest: the frame, dimmed
-    down, up = colour(0, 1), colour(0, -1)
-    assert down[1] == 255 > down[0] > down[2] == 0 and up[2] == 255 > up[0] > up[1] == 0
-    slow = colour(0.25, 0)  # half of full colour
-    assert slow[0] > slow[1] == slow[2] > 0
+    assert colour(0, 0.2) == [55, 55, 55]
+    down, up = colour(0, 9), colour(0, -9)
+    assert down[1] > 253 > down[0] > down[2] == 0 and up[2] > 253 > up[0] > up[1] == 0
+    red, green, blue = colour(STILL + (4 - STILL) / 4, 0)  # half of full colour, at 4 pixels
+    assert abs(red - 155) < 6 and abs(green - 77) < 4 and green == blue

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
+from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 
+from workbench.data.flow import pixels_of
 from workbench.data.proxy import write_playable
+from workbench.data.video import FLOW_REST
 
 FULL = 1 / 16
 """Length of motion in full colour, in short sides of the picture: 8 pixels of 128."""
+STILL = 0.25
+"""Pixels below which nothing is shown: the estimate wavers, and is rounded to steps of 0.16."""
 DIM = 0.55
 """How bright what rests is, in times of its own brightness."""
 GROW = 2
@@ -19,41 +25,46 @@ GROW = 2
 
 
 def flow_picture(field: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """The motion (H, W, 2), in pixels, that begins at a frame (H, W, 3) uint8, as (H, W, 3) uint8.
+    """The motion that begins at a frame, as a picture of (H, W, 3) uint8.
 
-    Hue is the direction: red right, then clockwise as hues go (green-yellow down, cyan left, violet
-    up). Saturation is the square root of the length, full from `FULL` on; what rests is the frame,
-    gray and dimmed, and what moves fast is bright.
+    field: (H, W, 2) uint8, as stored; frame: (H, W, 3) uint8. Hue is the direction: red right, then
+    clockwise as hues go (green-yellow down, cyan left, violet up). Saturation is the square root of
+    the length, none up to `STILL` and full from `FULL` on; what rests is the frame, gray and
+    dimmed, and what moves fast is bright.
     """
     import cv2
 
-    u, v = field[..., 0], field[..., 1]
-    length = np.hypot(u, v) / (FULL * min(field.shape[:2]))
-    colour = np.sqrt(np.minimum(length, 1))
-    hue = np.arctan2(v, u) * (90 / np.pi) % 180  # OpenCV's hue: half of a degree
+    table = _table(min(field.shape[:2]))
+    hue, colour = cv2.split(table[field[..., 0], field[..., 1]])
     gray = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
-    value = DIM * gray * (1 - colour) + 255 * colour
-    hsv = np.stack([np.rint(hue) % 180, np.rint(255 * colour), np.rint(value)], axis=2)
-    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
+    rests = cv2.multiply(gray, 255 - colour, scale=DIM / 255)
+    return cv2.cvtColor(cv2.merge([hue, colour, cv2.add(rests, colour)]), cv2.COLOR_HSV2RGB)
+
+
+@cache
+def _table(side: int) -> np.ndarray:
+    """(256, 256, 2) uint8: OpenCV's hue (0 ... 179) and saturation of every stored vector (u, v).
+
+    side: short side of the picture, pixels.
+    """
+    steps = pixels_of(np.arange(256, dtype=np.uint8))
+    u, v = steps[:, None], steps[None, :]
+    full = max(FULL * side, 2 * STILL)
+    colour = np.sqrt(np.clip((np.hypot(u, v) - STILL) / (full - STILL), 0, 1))
+    hue = np.rint(np.arctan2(v, u) * (90 / np.pi)) % 180
+    return np.stack([hue, np.rint(255 * colour)], axis=2).astype(np.uint8)
 
 
 def write_flow_video(
-    file: Path,
-    frames: np.ndarray,
-    field: Callable[[int], np.ndarray],
-    pts: np.ndarray,
+    file: Path, frames: np.ndarray, fields: Iterable[np.ndarray], pts: np.ndarray
 ) -> np.ndarray:
     """Write the flow pictures of a video as one that browsers play; (T,) seconds it shows them at.
 
-    field: frame t -> (H, W, 2) pixels. pts: (T,) seconds. The last frame moves to no other one, and
-    shows no motion.
+    frames: (T, H, W, 3) uint8; fields: T - 1 of (H, W, 2) uint8, as stored; pts: (T,) seconds. The
+    last frame moves to no other one, and shows no motion.
     """
-
-    def pictures() -> Iterator[av.VideoFrame]:
-        rest = np.zeros((*frames.shape[1:3], 2), np.float32)
-        for t, frame in enumerate(frames):
-            moved = field(t) if t + 1 < len(frames) else rest
-            yield av.VideoFrame.from_ndarray(flow_picture(moved, frame), format="rgb24")
-
     height, width = frames.shape[1:3]
-    return write_playable(file, pictures(), pts, (GROW * width, GROW * height))
+    rest = np.full((height, width, 2), FLOW_REST, np.uint8)
+    pictures = (flow_picture(*pair) for pair in zip(chain(fields, [rest]), frames, strict=True))
+    shown = (av.VideoFrame.from_ndarray(p, format="rgb24") for p in pictures)
+    return write_playable(file, shown, pts, (GROW * width, GROW * height), preset="ultrafast")

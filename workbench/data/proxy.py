@@ -73,11 +73,13 @@ def write_playable(
     pts: np.ndarray,
     size: tuple[int, int],
     report: Report = lambda done, total: None,
+    preset: str = "veryfast",
 ) -> np.ndarray:
     """Write pictures as H.264 yuv420p, a keyframe each second or oftener, index in front.
 
     pts: (T,) seconds; they are shown at this pace from 0 on. size: width and height to scale to,
-    pixels; odd ones grow by one. Returns the (T,) seconds at which the file shows what was written.
+    pixels; odd ones grow by one. preset: of x264. Returns the (T,) seconds at which the file shows
+    what was written.
     """
     width, height = (n + n % 2 for n in size)
     fps = min(240.0, max(1.0, (len(pts) - 1) / (pts[-1] - pts[0]) if len(pts) > 1 else 30.0))
@@ -87,7 +89,7 @@ def write_playable(
         stream = out.add_stream(
             "libx264",
             rate=Fraction(fps).limit_denominator(1001),
-            options={"preset": "veryfast", "crf": "23"},
+            options={"preset": preset, "crf": "23"},
         )
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.gop_size = max(1, int(fps))

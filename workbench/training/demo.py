@@ -12,7 +12,7 @@ from typing import Literal
 
 from workbench.data import index
 from workbench.data.demo import actions, bottling, exercise, judo
-from workbench.data.flow import index_flow
+from workbench.data.flow_store import index_flow
 from workbench.data.manifest import TRUTH, DataSet, put
 from workbench.data.tables import from_manifest, read_segments
 from workbench.training.atomic import replacing

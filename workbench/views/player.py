@@ -38,6 +38,8 @@ class SyncPlayer(JSComponent):
     frame = param.Integer(0, doc="Of the recording; the page tells it at most 10 times a second.")
     playing = param.Boolean(False)
     rate = param.Number(1.0, bounds=(0.0625, 16), doc="1 is the speed of the recording.")
+    has_flow = param.Boolean(False, doc="Whether there is a picture of motion to switch to.")
+    flow = param.Boolean(False, doc="Pictures of motion are asked for.")
     loop = param.List(doc="[first, last] frame to repeat, both shown; empty: play to the end.")
     channel = param.String(doc="Where the page hears of every frame, without Python.")
     message = param.String("Choose a recording.", doc="What to say where there is no camera.")
@@ -73,6 +75,7 @@ class Player(pn.viewable.Viewer):
         self.cursor.param.watch(self._repeat, "loop", onlychanged=False)
         self.param.watch(self._reload, "dataset")
         self.sync.param.watch(self._lead, "frame")
+        self.sync.param.watch(self._change_picture, "flow")
         self.sync.on_msg(self._save)
 
     def __panel__(self) -> SyncPlayer:
@@ -94,11 +97,9 @@ class Player(pn.viewable.Viewer):
     def _load(self) -> None:
         videos = [self.dataset.videos[i] for i in self.cameras]
         offsets = [v.offset for v in videos]
-        srcs, notes = self._sources()
         self.sync.param.update(
-            srcs=srcs,
-            notes=notes,
-            pts=[np.asarray(self.dataset.playable(i)[1], np.float64) for i in self.cameras],
+            has_flow=any(self.dataset.flow_of(i) for i in self.cameras),
+            **self._pictures(),
             shift=offsets,
             saved=offsets,
             labels=[v.camera for v in videos],
@@ -108,10 +109,14 @@ class Player(pn.viewable.Viewer):
             message=self._message(),
         )
 
-    def _sources(self) -> tuple[list[str | bytes], list[str]]:
-        if not self._shown:
-            return ["" for _ in self.cameras], ["loading" for _ in self.cameras]
-        return sources(self.dataset, self.cameras)
+    def _pictures(self) -> dict[str, list]:
+        """What the cameras show: srcs, notes and pts of the videos, or of their motion."""
+        if self._shown:
+            srcs, notes = sources(self.dataset, self.cameras, self.sync.flow)
+        else:
+            srcs, notes = (["" for _ in self.cameras], ["loading" for _ in self.cameras])
+        played = [self.dataset.playable(i, self.sync.flow) for i in self.cameras]
+        return {"srcs": srcs, "notes": notes, "pts": [np.asarray(p, np.float64) for _, p in played]}
 
     def _message(self) -> str:
         if self.dataset is None:
@@ -122,8 +127,10 @@ class Player(pn.viewable.Viewer):
 
     def _locate(self) -> None:
         self._shown = True
-        srcs, notes = self._sources()
-        self.sync.param.update(srcs=srcs, notes=notes)
+        self.sync.param.update(**self._pictures())
+
+    def _change_picture(self, event: param.parameterized.Event) -> None:
+        self.sync.param.update(**self._pictures())
 
     def _reload(self, event: param.parameterized.Event) -> None:
         if event.old is not None and event.new is not None and _alike(event.old, event.new):
@@ -160,12 +167,15 @@ class Player(pn.viewable.Viewer):
                 pn.state.notifications.error(f"The offsets were not saved: {text}")
 
 
-def sources(dataset: DataSet, videos: list[int]) -> tuple[list[str | bytes], list[str]]:
+def sources(
+    dataset: DataSet, videos: list[int], flow: bool = False
+) -> tuple[list[str | bytes], list[str]]:
     """What a browser plays of some videos, and for those that it cannot get, why.
 
-    It depends on the server that shows them, so ask once they are shown.
+    It depends on the server that shows them, so ask once they are shown. flow: of those that have
+    it, the motion.
     """
-    paths = [dataset.playable(i)[0] for i in videos]
+    paths = [dataset.playable(i, flow)[0] for i in videos]
     total = sum(path.stat().st_size for path in paths if path.is_file())
     srcs, notes = [], []
     for path in paths:

@@ -69,6 +69,7 @@ const ICONS = {
   first: 'M11.500 5 5 12l6.500 7zM19 5l-6.500 7 6.500 7zM3 5h1.600v14H3z',
   last: 'M12.500 5 19 12l-6.500 7zM5 5l6.500 7L5 19zM19.400 5H21v14h-1.600z',
   loop: 'M7 7h9.500V4l5 4.500-5 4.500v-3H9.500v3.500H7zm10 10H7.500v3l-5-4.500 5-4.500v3h7v-3.500H17z',
+  flow: 'M3 6h9V3l6 4.500-6 4.500V9H3zm18 12h-9v3l-6-4.500 6-4.500v3h9z',
   full: 'M4 4h6v2H6v4H4zm10 0h6v6h-2V6h-4zM4 14h2v4h4v2H4zm14 0h2v6h-6v-2h4z',
 }
 
@@ -140,6 +141,9 @@ const STYLE = `
 .track input { width: 100%; margin: 0; accent-color: var(--accent); cursor: pointer; position: relative; }
 .track .range { position: absolute; top: 4px; bottom: 4px; border-radius: 3px; pointer-events: none;
   background: color-mix(in srgb, var(--accent) 28%, transparent); display: none; }
+.wheel { width: 22px; height: 22px; border-radius: 50%; margin: 0 2px;
+  background: radial-gradient(#777 8%, transparent 75%),
+    conic-gradient(from 90deg, #f00, #ff0, #0f0, #0ff, #00f, #f0f, #f00); }
 .where { min-width: 8.5em; text-align: right; }
 .unsaved { flex: 1 1 100%; display: flex; flex-wrap: wrap; gap: 6px; align-items: center; }
 .empty { border: 1px dashed var(--line); border-radius: 6px; padding: 28px 16px; text-align: center; opacity: .85; }
@@ -373,6 +377,10 @@ class SyncPlayer {
     this.ends = ['A', 'B'].map((name, i) =>
       button(`Loop ${i ? 'ends' : 'starts'} at this frame (${name})`, name, () => this.mark(i)))
     this.repeat = act('Loop (L)', 'loop', () => this.setLoop(this.looping ? [] : this.marked()))
+    this.motion = act('Show the motion to the next frame (F)', 'flow', () => this.turnFlow())
+    this.wheel = make('span', {class: 'wheel', role: 'img',
+      title: 'Motion: the colour on this side is a motion to this side; the more of it, the faster',
+      'aria-label': 'Colours of motion: red is to the right, green-yellow down, cyan left, violet up'})
     this.keep = button('Save offsets', 'Save offsets', () => this.model.send_msg('save'))
     this.undo = button('Reset offsets', 'Reset offsets', () => this.setShift([...this.model.saved]))
     this.unsaved = make('div', {class: 'unsaved', role: 'status'},
@@ -387,6 +395,7 @@ class SyncPlayer {
       make('span', {class: 'track'}, this.band, this.slider),
       this.where,
       make('span', {class: 'group'}, this.speed, ...this.ends, this.repeat,
+        this.motion, this.wheel,
         act('Full screen', 'full', () => document.fullscreenElement
           ? document.exitFullscreen() : this.root.requestFullscreen?.())),
       this.unsaved)
@@ -419,6 +428,8 @@ class SyncPlayer {
     this.words()
     this.refresh()
     if (srcs.length) this.show(this.frame)
+    if (this.again) this.play()                   // the picture was changed while playing
+    this.again = false
   }
 
   words() { this.empty.textContent = this.model.message }
@@ -432,6 +443,9 @@ class SyncPlayer {
     this.ends.forEach((node, i) => node.setAttribute('aria-pressed', String(this.marks[i] !== null)))
     const [a, b] = this.looping ? this.loop : [this.marks[0] ?? 0, this.marks[1] ?? last]
     const on = this.looping || this.marks.some(m => m !== null)
+    this.motion.hidden = !this.model.has_flow
+    this.wheel.hidden = !(this.model.has_flow && this.model.flow)
+    this.motion.setAttribute('aria-pressed', String(this.model.flow))
     this.band.style.display = on && b >= a ? 'block' : 'none'
     this.band.style.left = `${100 * a / (last + 1)}%`
     this.band.style.right = `${100 * (last - b) / (last + 1)}%`
@@ -523,6 +537,15 @@ class SyncPlayer {
     const k = this.running && leader
       ? frameAt(leader.pts, leader.video.currentTime) - leader.shift : this.frame
     await this.go(k)
+  }
+
+  /** The videos, or pictures of their motion, at the same frame; playing goes on. */
+  async turnFlow() {
+    if (!this.model.has_flow) return
+    const again = this.going
+    if (again) await this.pause()
+    this.again = again
+    this.model.flow = !this.model.flow
   }
 
   setGoing(on) {
@@ -742,6 +765,7 @@ class SyncPlayer {
       Home: () => this.go(0),
       End: () => this.go(this.length - 1),
       a: () => this.mark(0), b: () => this.mark(1),
+      f: () => this.turnFlow(),
       l: () => this.setLoop(this.looping ? [] : this.marked()),
     }
     const action = keys[e.key.length === 1 ? e.key.toLowerCase() : e.key]
@@ -787,6 +811,7 @@ export function render({model}) {
   })
   model.on('rate', () => { player.refresh(); player.speeds() })
   model.on('loop', () => player.refresh())
+  model.on(['flow', 'has_flow'], () => player.refresh())
   model.on('saved', () => player.refresh())
   model.on('shift', () => later(false))
   const led = ({detail}) => player.lead(detail)
