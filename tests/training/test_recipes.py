@@ -6,7 +6,7 @@ from workbench.config import ConfigError
 from workbench.methods import METHODS
 from workbench.sampling import SAMPLERS
 from workbench.training.experiment import Experiment
-from workbench.training.recipes import RECIPES
+from workbench.training.recipes import RECIPES, SIZED
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -16,6 +16,14 @@ def test_recipes_survive_the_file(name, tmp_path):
     path.write_text(experiment.to_yaml())
     assert Experiment.load(path) == experiment
     assert experiment.data.name == "judo"
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_recipes_of_two_sizes(name):
+    short, paper = (SIZED[name]("x", size) for size in (False, True))
+    assert short == RECIPES[name]("x")
+    assert Experiment.parse(paper.model_dump()) == paper
+    assert paper.data.clip.length > short.data.clip.length
 
 
 def test_an_unknown_key_names_the_closest():
@@ -60,3 +68,42 @@ def test_a_recipe_of_cvrl_takes_the_steps_of_its_code():
             (factor * (weight - step).square().sum()).backward()
             optimizer.step()
     torch.testing.assert_close(w["code"], w["here"], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("paper", [False, True])
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_comes_from_runs_that_were_trained_before(name, paper):
+    stages = STAGES[name]("x", paper)
+    trained = {}
+    for run, experiment in stages:
+        parents = [trained[p] for p in (experiment.init, experiment.teacher) if p]
+        assert len(parents) in (0, 2)
+        if parents:
+            own, other = (p.data.clip.stream for p in parents)
+            assert own == experiment.data.clip.stream
+            assert other == experiment.sampler.streams(own)[1]
+            assert {p.method.dim for p in parents} == {experiment.method.dim}
+        trained[run] = Experiment.parse(experiment.model_dump())
+    assert len(trained) == (6 if paper else 4)
+    other = dict(named(stages, "a"))
+    assert list(other) == [f"a-{run}" for run in trained]
+    assert other[f"a-{stages[2][0]}"].init == f"a-{stages[0][0]}"
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_the_papers_numbers_are_another_size_of_the_same(name):
+    short, paper = SIZED[name]("x", False), SIZED[name]("x", True)
+    assert short == RECIPES[name]("x")
+    assert (short.method.name, short.sampler) == (paper.method.name, paper.sampler)
+    assert (paper.encoder.name, paper.data.clip.length, paper.data.clip.size) == ("s3d", 32, 128)
+
+
+def test_vicc_takes_the_supplements_numbers():
+    first, second = SIZED["vicc-flow-1"]("x", True), SIZED["vicc-flow-2"]("x", True)
+    assert (first.train.epochs, first.train.until, first.train.batch) == (500, 0.6, 192)
+    assert first.train.epochs * first.method.frozen == 100
+    assert first.train.epochs * first.method.queue_from == 200
+    assert (second.train.epochs, second.train.batch, second.method.frozen) == (100, 96, 0)
+    assert second.train.epochs * second.method.queue_from == 25
+    assert {e.method.prototypes for e in (first, second)} == {300}
+    assert {e.train.lr_end / e.train.lr for e in (first, second)} == {0.001}

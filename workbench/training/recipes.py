@@ -21,6 +21,7 @@ from workbench.models.tiny3d import Tiny3D
 from workbench.models.video_nets import R3D18, S3D
 from workbench.models.x3d import X3DXS
 from workbench.sampling import OtherCamera, SamePhase, SameVideo, TimeContrast
+from workbench.training.alike import ALIKE
 from workbench.training.experiment import DataConfig, Experiment, TrainConfig
 from workbench.training.stages import TAUGHT, Stages, coclr, cpr, vicc
 
@@ -447,9 +448,10 @@ RECIPES: dict[str, Callable[[str], Experiment]] = {
     "tcn": tcn,
     "tcn-multi-view": tcn_multi_view,
     **TAUGHT,
+    **ALIKE,
 }
 
-SIZED: dict[str, Callable[[str, bool], Experiment]] = {**TAUGHT}
+SIZED: dict[str, Callable[[str, bool], Experiment]] = {**TAUGHT, **ALIKE}
 """Recipes that are short, for the demos, and with `paper=True` have the paper's numbers."""
 
 STAGES: dict[str, Callable[[str, bool], Stages]] = {"vicc": vicc, "coclr": coclr, "cpr": cpr}
