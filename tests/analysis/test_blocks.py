@@ -65,6 +65,41 @@ def test_before_during_and_after_an_anomaly_of_a_cycle():
     assert block_names(z, found) == ["A", "B", "A"]
 
 
+def process(rng, rows=1200, fault=None, drift=0.0):
+    """Rows of a process of 40 rows a cycle that is always the same one; light that wanders.
+
+    fault: (start, stop) rows in which the course of the cycle is another one.
+    """
+    fixed = np.random.default_rng(4)
+    mean, strange, light = curve(16, fixed), curve(16, fixed), fixed.normal(size=16) / 4
+    turned = np.arange(rows) / 40
+    z = mean(turned) + fixed.normal(size=16) / 4 + 0.05 * rng.normal(size=(rows, 16))
+    z += drift * np.outer(np.sin(turned * 2 * np.pi / 15 + rng.uniform(0, 7)), light)
+    if fault is not None:
+        here = slice(*fault)
+        z[here] += 0.4 * strange(turned[here])  # its mean over the cycle is nothing
+    return z
+
+
+def test_another_course_of_the_cycle_is_found_though_its_mean_is_the_same():
+    z = process(np.random.default_rng(5), fault=(480, 800))
+    found = blocks(z)
+    assert len(found) == 4
+    assert np.abs(found - [0, 480, 800, 1200]).max() <= 40
+    assert block_names(z, found) == ["A", "B", "A"]
+
+
+def test_what_is_usual_in_normal_recordings_is_no_block():
+    rng = np.random.default_rng(6)
+    normal = np.concatenate([process(rng, drift=0.6) for _ in range(2)])
+    good, bad = process(rng, drift=0.6), process(rng, fault=(480, 800), drift=0.6)
+    assert blocks(good, normal=normal).tolist() == [0, 1200]
+    found = blocks(bad, normal=normal)
+    assert len(found) == 4
+    assert np.abs(found - [0, 480, 800, 1200]).max() <= 40
+    assert block_names(bad, found, normal=normal) == ["A", "B", "A"]
+
+
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_few_rows(rows):
     found = blocks(np.random.default_rng(rows).normal(size=(rows, 4)))
@@ -85,5 +120,7 @@ def test_refusals_say_what_is_wrong():
         blocks(z, shortest=0)
     with pytest.raises(ValueError, match="from 0 to the 9 rows"):
         block_names(z, np.array([0, 5]))
+    with pytest.raises(ValueError, match="features of one kind"):
+        blocks(z, normal=np.ones((50, 3)))
     with pytest.raises(ValueError, match="NaN"):
         blocks(np.full((9, 4), np.nan))
