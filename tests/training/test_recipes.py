@@ -6,7 +6,7 @@ from workbench.config import ConfigError
 from workbench.methods import METHODS
 from workbench.sampling import SAMPLERS
 from workbench.training.experiment import Experiment
-from workbench.training.recipes import RECIPES, SIZED
+from workbench.training.recipes import RECIPES, SIZED, STAGES
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -16,14 +16,6 @@ def test_recipes_survive_the_file(name, tmp_path):
     path.write_text(experiment.to_yaml())
     assert Experiment.load(path) == experiment
     assert experiment.data.name == "judo"
-
-
-@pytest.mark.parametrize("name", SIZED)
-def test_recipes_of_two_sizes(name):
-    short, paper = (SIZED[name]("x", size) for size in (False, True))
-    assert short == RECIPES[name]("x")
-    assert Experiment.parse(paper.model_dump()) == paper
-    assert paper.data.clip.length > short.data.clip.length
 
 
 def test_an_unknown_key_names_the_closest():
