@@ -183,6 +183,7 @@ class RetrievalView(Watching, pn.viewable.Viewer):
     def _judge(self) -> None:
         """Show how often it is right."""
         found, f = self.found, self.features
+        self._k.value = self.k
         if found is not None:
             column = found.ks.index(self.k)
             with pn.io.hold():
