@@ -598,11 +598,10 @@ def runs(workspace: WorkspacePath = None) -> None:
             config = run.config
             parts = [config.method, config.sampler, config.encoder, config.data]
             what = " ".join(part.name for part in parts)
-            parents = _parents(config.init, config.teacher)
+            what += f", {run.origin}" * bool(run.origin)
         except (RunError, ConfigError) as error:
-            parents = ""
             what = f"cannot be read: {str(error).splitlines()[0]}"
-        print(f"{name:<28} {status.state:<12} {what}{parents}  {status.message}")
+        print(f"{name:<28} {status.state:<12} {what}  {status.message}")
     if not place.run_names():
         print(f"no runs in {place.root}. Start one with: workbench train moco --data NAME")
 
@@ -617,6 +616,8 @@ what is finished is not trained again.
   --encoder NAME      the network: {encoders}
   --init RUN          a run whose encoder is the start; its network and clips are taken over
   --paper             the paper's numbers, where a recipe is short otherwise: {sized}
+  --dry-run           say what it takes (steps, clips, memory, time, by some steps taken here) and
+                      start nothing
   --name NAME         name of the run; default: made of method, sampler and data. Of a paper of
                       several runs: what their names begin with
   --workspace FOLDER  else WORKBENCH_WORKSPACE, else the platform's user data folder
@@ -648,7 +649,8 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
     first.add_argument("method", nargs="?")
     for option in ("data", "sampler", "encoder", "init", "name", "workspace"):
         first.add_argument(f"--{option}")
-    first.add_argument("--paper", action="store_true")
+    for option in ("paper", "dry-run"):
+        first.add_argument(f"--{option}", action="store_true")
     chosen, rest = first.parse_known_args(arguments)
     wants_help = {"-h", "--help"} & set(rest)
     if chosen.method is None or (wants_help and chosen.data is None):
@@ -690,6 +692,8 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
         stages = STAGES[chosen.method](chosen.data, chosen.paper)
         stages = named(stages, _good(chosen.name)) if chosen.name else stages
         stages = [(name, chosen_settings(experiment)) for name, experiment in stages]
+        if chosen.dry_run:
+            return _show_plans(stages, place)
         _train_stages(chosen.method, stages, _writable(place))
         return
     experiment = _start(chosen.method, chosen.data, chosen.paper, RECIPES, SIZED, METHODS)
@@ -697,7 +701,26 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
     if chosen.method in RECIPES:
         print(f"recipe {chosen.method}: {_told(experiment)}; every setting is an option")
     name = chosen.name or place.free_run(_name(chosen.method, experiment, chosen.paper, SIZED))
+    if chosen.dry_run:
+        return _show_plans([(name, experiment)], place)
     _train(experiment, _writable(place).runs / _good(name))
+
+
+def _show_plans(stages: list[tuple[str, Experiment]], place: Workspace) -> None:
+    """What runs would take, one after the other."""
+    from workbench.data.manifest import DataSet
+    from workbench.training.plan import plan, told
+
+    experiments = dict(stages)
+    data = stages[0][1].data
+    dataset, plans = DataSet(place.data_folder(data.name)), {}
+    with _Bar("planning", "run") as bar:
+        for number, (name, experiment) in enumerate(stages):
+            bar.show(number, len(stages), name)
+            source = experiment.data.source(dataset)
+            plans[name] = plan(experiment, source, place, experiments)
+        bar.show(len(stages), len(stages))
+    print(told(plans, experiments))
 
 
 def _name(method: str, experiment: Experiment, paper: bool, sized: dict) -> str:
@@ -710,7 +733,7 @@ def _name(method: str, experiment: Experiment, paper: bool, sized: dict) -> str:
 def _train_stages(paper: str, stages: list[tuple[str, Experiment]], place: Workspace) -> None:
     """Train the runs one after the other, but those that are finished already."""
     from workbench.data.manifest import DataSet
-    from workbench.training.run import Run
+    from workbench.training.run import Run, origin
     from workbench.training.study import Stage, finished
 
     dataset = DataSet(place.data_folder(stages[0][1].data.name))
@@ -721,16 +744,10 @@ def _train_stages(paper: str, stages: list[tuple[str, Experiment]], place: Works
         if finished(place, Stage(name, experiment)):
             print(f"{paper} {number}/{len(stages)}: {name} is trained already")
             continue
-        parents = _parents(experiment.init, experiment.teacher)
-        print(f"{paper} {number}/{len(stages)}: {name}, {_told(experiment)}{parents}")
+        print(f"{paper} {number}/{len(stages)}: {name}, {_told(experiment)}")
+        print(f"  {origin(experiment.init, experiment.teacher) or 'from random weights'}")
         again = "the same command" if len(stages) > number else ""
         _train(experiment, Run(place.runs / name).folder, again)
-
-
-def _parents(init: str | None, teacher: str | None) -> str:
-    """Which runs a run comes from, in words."""
-    told = [f"from {init}"] * bool(init) + [f"taught by {teacher}"] * bool(teacher)
-    return "".join(f", {word}" for word in told)
 
 
 def _start(

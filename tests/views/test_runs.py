@@ -7,6 +7,7 @@ from tests.views.box_workspace import box_workspace
 from workbench.training.jobs import Progress
 from workbench.training.train import train
 from workbench.views.runs import RunsPage, _date
+from workbench.views.watch import RunWatch
 from workbench.workspace import Workspace
 
 
@@ -37,6 +38,20 @@ def test_every_run_has_a_row(page):
     assert cell(page, "first", "steps") == "4"
     for column in ("kNN", "best", "random", "loss"):
         assert float(cell(page, "first", column)) >= 0
+
+
+def test_a_run_that_comes_from_others_says_so(workspace):
+    folder = workspace.runs / "third"
+    experiment = make_experiment().model_copy(update={"init": "first", "teacher": "second"})
+    folder.mkdir()
+    (folder / "config.yaml").write_text(experiment.to_yaml())
+    page = RunsPage(workspace)
+    assert cell(page, "third", "origin") == "from first, taught by second"
+    assert cell(page, "first", "origin") == ""
+    watch = RunWatch(workspace, "third", ticking=False)
+    assert "taught by second" in watch._origin.object and watch._origin.visible
+    watch.run = "first"
+    assert not watch._origin.visible
 
 
 def test_a_row_changes_in_place(page, workspace):

@@ -68,6 +68,11 @@ class Run:
             )
         return found
 
+    @property
+    def origin(self) -> str:
+        """Which runs it comes from, in words: "from A, taught by B"; "" where from none."""
+        return origin(self.settings.get("init"), self.settings.get("teacher"))
+
     @cached_property
     def config(self) -> Experiment:
         """The settings; `RunError` or `ConfigError` where they are missing or unusable."""
@@ -225,6 +230,11 @@ class Run:
         """The encoder's settings without pretrained weights, which the checkpoint replaces."""
         plain = {"weights": "none"} if "weights" in type(encoder).model_fields else {}
         return encoder.model_copy(update=plain)
+
+
+def origin(init: str | None, teacher: str | None) -> str:
+    """What `Run.origin` says of a run with these settings."""
+    return ", ".join([f"from {init}"] * bool(init) + [f"taught by {teacher}"] * bool(teacher))
 
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

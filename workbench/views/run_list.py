@@ -29,6 +29,7 @@ class Summary:
     sampler: str = ""
     encoder: str = ""
     data: str = ""
+    origin: str = ""
     step: int = 0
     loss: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
@@ -92,8 +93,9 @@ class RunList:
 
 
 def _described(folder: Path) -> Summary:
+    origin = ""
     try:
-        settings = Run(folder).settings
+        settings, origin = Run(folder).settings, Run(folder).origin
         created = (folder / "config.yaml").stat().st_mtime
     except (OSError, RunError):
         settings, created = {}, 0.0
@@ -103,7 +105,7 @@ def _described(folder: Path) -> Summary:
         return str(value.get("name", "")) if isinstance(value, dict) else ""
 
     names = {key: part(key) for key in ("method", "sampler", "encoder", "data")}
-    return Summary(folder.name, created=created, **names)
+    return Summary(folder.name, created=created, origin=origin, **names)
 
 
 def _with_lines(summary: Summary, lines: list[str], restarted: bool) -> Summary:

@@ -37,13 +37,14 @@ COLUMNS = {  # shown in the table -> its width in pixels
     "created": 66,
 }
 TITLES = {"alignment": "align.", "created": "when"}
-HIDDEN = ("method", "sampler", "encoder", "data", "best", "random", "took", "date")
+HIDDEN = ("method", "sampler", "encoder", "data", "origin", "best", "random", "took", "date")
 SECOND = {  # column -> what its second line says, as a template over the row
     "run": "<%- method %> · <%- sampler %> · <%- encoder %>",
     "state": "<%- data %>",
     "kNN": "<% if (random) { %>random <%- random %><% } %>",
     "steps": "<%- took %>",
 }
+THIRD = {"run": "<%- origin %>"}
 FIRST = {"created": "<%- date %>"}
 COMPACT = """
 .tabulator .tabulator-cell, .tabulator .tabulator-col-content { padding: 5px 6px !important; }
@@ -332,7 +333,11 @@ def _cell(name: str) -> str:
     """The template of a cell; what a file holds stays text in it."""
     first, second = FIRST.get(name, "<%- value %>"), SECOND.get(name, "")
     lines = f"<div>{first}</div>" + (f"<div>{second}</div>" if second else "")
-    return f'<div title="<%- value %>">{lines}</div>'
+    title = "<%- value %>"
+    if third := THIRD.get(name):
+        lines += f"<% if (origin) {{ %><div>{third}</div><% }} %>"
+        title += f"<% if (origin) {{ %>: {third}<% }} %>"
+    return f'<div title="{title}">{lines}</div>'
 
 
 def _frame(summaries: list[Summary], chosen: str) -> pd.DataFrame:
@@ -349,6 +354,7 @@ def _frame(summaries: list[Summary], chosen: str) -> pd.DataFrame:
             "sampler": s.sampler,
             "encoder": s.encoder,
             "data": s.data,
+            "origin": s.origin,
             "best": _score(s.best_knn),
             "random": _score(s.scores.get("knn_random")),
             "took": "" if s.took is None else duration(s.took),

@@ -17,7 +17,7 @@ import param
 
 from workbench.training.evaluate import ADVICE, collapse
 from workbench.training.jobs import Job, Status
-from workbench.training.run import Run
+from workbench.training.run import Run, RunError
 from workbench.views.curves import CurvePlot, Smoother
 from workbench.views.tail import Tail
 from workbench.views.ticking import Task, Ticker
@@ -80,6 +80,7 @@ class RunWatch(pn.viewable.Viewer):
         self._bar = pmui.LinearProgress(
             value=0, variant="determinate", sizing_mode="stretch_width", margin=(6, 8)
         )
+        self._origin = pmui.Typography("", variant="body2", margin=(0, 8), visible=False)
         self._facts = pmui.Typography("", variant="body2", margin=(0, 8))
         self._verdict = pmui.Alert(
             severity="info", visible=False, sizing_mode="stretch_width", margin=(6, 8)
@@ -132,6 +133,7 @@ class RunWatch(pn.viewable.Viewer):
                 sizing_mode="stretch_width",
             ),
             self._bar,
+            self._origin,
             self._facts,
             self._trouble,
             self._verdict,
@@ -153,6 +155,8 @@ class RunWatch(pn.viewable.Viewer):
         self._stopping, self._refusal = False, ""
         self._forget()
         self._name.object = escape(self.run)
+        self._origin.object = escape(_origin(folder))
+        self._origin.visible = bool(self._origin.object)
         self._nothing.visible, self._body.visible = not self.run, bool(self.run)
         self.tick()
 
@@ -387,3 +391,11 @@ def _push(view: pn.viewable.Viewable) -> None:
     document = pn.state.curdoc  # `pn.state.served` looks through all source files: 5 ms
     if not (document and document.session_context) and view._models:
         pn.io.push_notebook(view)
+
+
+def _origin(folder: Path) -> str:
+    """Which runs a run comes from; nothing where its settings cannot be read."""
+    try:
+        return Run(folder).origin
+    except (OSError, RunError):
+        return ""
