@@ -713,12 +713,12 @@ def _show_plans(stages: list[tuple[str, Experiment]], place: Workspace) -> None:
 
     experiments = dict(stages)
     data = stages[0][1].data
-    dataset, plans = DataSet(place.data_folder(data.name)), {}
+    dataset, plans, known = DataSet(place.data_folder(data.name)), {}, {}
     with _Bar("planning", "run") as bar:
         for number, (name, experiment) in enumerate(stages):
             bar.show(number, len(stages), name)
             source = experiment.data.source(dataset)
-            plans[name] = plan(experiment, source, place, experiments)
+            plans[name] = plan(experiment, source, place, experiments, known)
         bar.show(len(stages), len(stages))
     print(told(plans, experiments))
 

@@ -1,11 +1,13 @@
 """What a plan says is what training then does."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.training.boxes import make_experiment
 from workbench.methods.vicc import ViCCConfig
 from workbench.sampling.two_streams import TwoStreams
-from workbench.training.plan import plan
+from workbench.training.plan import Plan, plan, told
 from workbench.training.trainer import Trainer
 
 
@@ -51,3 +53,16 @@ def test_a_teacher_that_is_yet_to_be_trained_is_stood_in_for(source):
 def test_what_training_would_refuse_is_told(source):
     with pytest.raises(ValueError, match="recording"):
         plan(make_experiment(), source.select(lambda v: v.recording == "r0"))
+
+
+def test_what_it_takes_in_words():
+    stage = Plan(10, 8, 4, 2, 3000, 2_000_000, 3 * 2**30, 2.0, 90.0, (2, 4))
+    first = make_experiment()
+    second = first.model_copy(update={"init": "one"})
+    words = told({"one": stage, "two": stage}, {"one": first, "two": second})
+    rows = [line.split(" | ") for line in words.splitlines()]
+    assert rows[2][1] == "random" and rows[3][1] == "one"
+    assert rows[2][-4:] == ["24,000", "3.00 GiB", "2", "100.0 min |"]
+    assert "2 runs, 6,000 steps: 3.3 h" in words and "Nothing was started" in words
+    assert words.count("Steps of 2 and 4 examples") == 1 and "90 s" in words
+    assert "does not fit" in told({"a": replace(stage, memory=2**50)}, {"a": first})
