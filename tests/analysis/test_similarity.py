@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from workbench.analysis.similarity import cross_tsm, tsm, unit
+from workbench.analysis.similarity import cross_tsm, lifted, tsm, unit
 
 
 def test_unit_rows_have_length_one_and_zeros_stay():
@@ -35,3 +35,13 @@ def test_tsm_shows_a_planted_period(period):
 def test_cross_tsm_has_one_row_per_moment_of_the_first():
     s = cross_tsm(np.eye(3), 2 * np.eye(3)[[2, 0]])
     np.testing.assert_array_equal(s, [[0, 1], [0, 0], [1, 0]])
+
+
+def test_lifted_rows_are_as_far_apart_as_rows_are():
+    z = np.random.default_rng(0).normal(size=(40, 8)) * np.linspace(0.2, 2, 40)[:, None]
+    u = unit(lifted(z))
+    true = np.linalg.norm(z[:, None] - z[None], axis=2)
+    found = np.linalg.norm(u[:, None] - u[None], axis=2)
+    length = np.sqrt((z**2).sum(axis=1).mean())
+    np.testing.assert_allclose(10 * length * found, true, rtol=0.06)
+    assert lifted(np.zeros((3, 2))).tolist() == [[0, 0, 1]] * 3

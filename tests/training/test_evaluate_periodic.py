@@ -1,10 +1,12 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.training.cycles import ANOMALIES, FRAMES, cycles_workspace, features
+from workbench.analysis.anomaly import anomaly_scores
 from workbench.analysis.embeddings import Embeddings
 from workbench.cli import main
 from workbench.data.manifest import DataSet
@@ -16,6 +18,7 @@ from workbench.training.evaluate_periodic import (
     evaluate_repetition,
     judge_anomaly,
     judge_repetition,
+    meant,
 )
 from workbench.training.experiment import DataConfig
 from workbench.training.recipes import cyclecl
@@ -177,6 +180,18 @@ def test_a_run_is_judged_once(trained, monkeypatch):
         assert str(a.about) == str(b.about)
     with pytest.raises(TypeError):
         evaluate_anomaly(run, data, config=VigilConfig(alarms_per_hour=60))
+
+
+def test_features_of_any_length_are_judged_by_their_lengths(perfect):
+    def run(**settings):
+        return SimpleNamespace(config=SimpleNamespace(encoder=SimpleNamespace(**settings)))
+
+    for same in (run(), run(normalise=True)):
+        assert meant(perfect, same) is perfect
+    z = np.array([[1, 0], [3, 0], [0, 1]], np.float32)
+    e = meant(Embeddings(z, perfect.index[:3]), run(normalise=False))
+    far = anomaly_scores(e.z[1:], e.z[:1])[0]
+    assert far[0] / far[1] == pytest.approx(np.sqrt(2), abs=0.05)  # the directions are the same
 
 
 def test_the_command_prints_what_is_known(trained, monkeypatch, capsys):

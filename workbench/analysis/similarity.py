@@ -43,3 +43,28 @@ def pooled(z: np.ndarray, most: int) -> tuple[np.ndarray, int]:
     starts = np.arange(0, len(u), n)
     rows = np.diff(np.append(starts, len(u)))[:, None]
     return (np.add.reduceat(u, starts, axis=0) / rows).astype(np.float32), n
+
+
+LIFT = 10.0
+"""How many times the usual length of rows the number is that `lifted` adds: distances are then
+right within a hundredth."""
+
+
+def lifted(z: np.ndarray, length: float | None = None) -> np.ndarray:
+    """(N, D + 1) float32 rows whose unit vectors are as far apart as the rows themselves are.
+
+    z: (N, D). All analyses here compare unit vectors; features that are not meant to have unit
+    length (CycleCL's table C) keep their lengths through it: one number more, the same for all,
+    LIFT times as large as rows usually are long, so that all directions are nearly the same.
+    length: that usual length, where other rows are to be compared; root mean square of these. All
+    distances become smaller by one factor, LIFT times the length. [our reconstruction]
+    """
+    z = np.array(z, dtype=np.float32, ndmin=2)
+    more = LIFT * (usual_length(z) if length is None else length)
+    return np.concatenate([z, np.full((len(z), 1), more or 1, np.float32)], axis=1)
+
+
+def usual_length(z: np.ndarray) -> float:
+    """Root mean square of the lengths of rows (N, D)."""
+    z = np.asarray(z, np.float32)
+    return float(np.sqrt(np.einsum("nd,nd->n", z, z).mean(dtype=np.float64)))

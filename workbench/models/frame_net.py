@@ -39,7 +39,8 @@ class FrameNet(Config):
     pool: Literal["max", "mean"] = "max"
     """What is kept of a picture: the largest values or their mean (table B)."""
     normalise: bool = True
-    """Bring embeddings to unit length, in the loss too (table C)."""
+    """Bring embeddings to unit length, in the loss too (table C). Off: what is evaluated and
+    watched compares lengths too; the pages of the explorer compare directions alone."""
 
     def build(self) -> FrameEncoder:
         """The network with its weights; raises `WeightsError` where they cannot be had."""

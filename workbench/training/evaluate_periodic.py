@@ -24,6 +24,7 @@ from workbench.analysis.embeddings import Embeddings
 from workbench.analysis.neighbours import knn, other
 from workbench.analysis.periodicity import main_period, repetitions
 from workbench.analysis.phase import apart, phase, phase_error, phase_like
+from workbench.analysis.similarity import lifted
 from workbench.data.manifest import DataSet
 from workbench.data.video import Video
 from workbench.training.atomic import replacing, write_json
@@ -275,6 +276,15 @@ def load_evaluation(folder: Path) -> Evaluation:
     return Evaluation(pd.read_parquet(folder / "rows.parquet"), about)
 
 
+def meant(e: Embeddings, run: Run) -> Embeddings:
+    """Rows of a run for analyses of unit vectors; with their lengths, where these were trained."""
+    return e if _of_unit_length(run) else Embeddings(lifted(e.z), e.index)
+
+
+def _of_unit_length(run: Run) -> bool:
+    return getattr(run.config.encoder, "normalise", True)
+
+
 def _kept(
     place: str,
     run: Run,
@@ -286,10 +296,12 @@ def _kept(
 ) -> Evaluation:
     """What was judged before, of the same weights, videos and settings, or else is now."""
     embedded = embed_run(run, dataset, hop, progress)
+    if not _of_unit_length(run):
+        settings = settings | {"lengths": True}
     key = hashlib.sha256(json.dumps([embedded.name, settings], sort_keys=True).encode())
     folder = run.folder / place / key.hexdigest()[:16]
     if not (folder / "about.json").is_file():
-        rows, scores = judge(load_embeddings(embedded))
+        rows, scores = judge(meant(load_embeddings(embedded), run))
         made = json.loads((embedded / "about.json").read_text())
         folder.parent.mkdir(parents=True, exist_ok=True)
         with replacing(folder) as temporary:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from workbench.analysis.neighbours import self_knn
+from workbench.analysis.similarity import lifted, usual_length
 from workbench.data.video import Clip, ClipShape, VideoSource
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class RunSight:
         self._fabric = Fabric(accelerator=device, devices=1, precision=precision)
         self.encoder = run.encoder().to(self._fabric.device)
         self.per_frame = getattr(self.encoder, "per_frame", False)
+        self._unit = getattr(run.config.encoder, "normalise", True)
         s = self.shape
         self.about = (
             f"run {run.name} ({run.config.encoder.name}, {run.config.method.name}), "
@@ -186,8 +188,11 @@ class RunSight:
         return self._single(ticks) if self.per_frame else self._windows(ticks, hop, batch)
 
     def fit(self, rows: np.ndarray, moments: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """As the encoder tells them."""
-        return lambda z: z
+        """As the encoder tells them; by their lengths too, where it does not make them unit."""
+        if self._unit:
+            return lambda z: z
+        length = usual_length(rows)
+        return lambda z: lifted(z, length)
 
     def _windows(self, ticks: Iterable[Tick], hop: int, batch: int) -> Iterator[Rows]:
         s = self.shape

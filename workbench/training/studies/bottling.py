@@ -6,6 +6,8 @@ A to D of the CycleCL supplement, and other methods on the same network). All ge
 pictures per step, optimizer and augmentation; margins, queues and temperatures are the papers',
 nothing is tuned by row. What differs from the paper: a demo that is drawn, 48 or 64 pixels, a small
 network that starts from random weights, far fewer steps, mining as reconstructed in `SamePhase`.
+Features that are not made unit (table C) are compared with their lengths. TCN is that of one
+camera, as the cell is filmed by one: of several cameras (`tcn-multi-view`) it needs two.
 """
 
 from __future__ import annotations
