@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tests.analysis.cycles import curve, noisy
-from workbench.analysis.similarity import unit
-from workbench.analysis.warping import drift, dtw
+from workbench.analysis.similarity import pooled, unit
+from workbench.analysis.warping import drift, dtw, refined
 
 
 def brute_force(a, b, allowed=lambda i, j: True):
@@ -63,6 +63,22 @@ def test_a_recording_matches_itself_moment_by_moment():
     found = dtw(z, z)
     np.testing.assert_array_equal(found.rows_a, np.arange(200))
     np.testing.assert_array_equal(found.rows_b, np.arange(200))
+
+
+def test_a_path_among_means_is_refined_to_the_best_of_all():
+    rng = np.random.default_rng(7)
+    course = curve(16, rng)
+    turned = np.arange(600) / 150
+    warped = turned + 0.2 * np.sin(turned * 2 * np.pi / 4)
+    a, b = course(turned)[:-1], course(warped)[:-3] + 0.01 * rng.normal(size=(597, 16))
+    thin = [pooled(z, 130) for z in (a, b)]
+    every = thin[0][1], thin[1][1]
+    coarse = dtw(thin[0][0], thin[1][0])
+    path, best = refined(a, b, coarse, every), dtw(a, b)
+    assert path.cost == pytest.approx(best.cost)
+    assert np.array_equal(path.rows_a, best.rows_a) and np.array_equal(path.rows_b, best.rows_b)
+    with pytest.raises(ValueError, match="means"):
+        refined(a[:300], b, coarse, every)
 
 
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 9), (9, 1)])

@@ -61,43 +61,31 @@ def dtw(a: np.ndarray, b: np.ndarray, window: int | None = None) -> Path:
     a, b = unit(checked_rows(a)), unit(checked_rows(b))
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"features of one kind are compared; these have {a.shape} and {b.shape}.")
-    first, last = _corridor(len(a), len(b), window)
-    wide = int((last - first).max())
-    if len(a) * wide > CELLS:
+    return _path(a, b, *_corridor(len(a), len(b), window))
+
+
+def refined(a: np.ndarray, b: np.ndarray, coarse: Path, every: tuple[int, int]) -> Path:
+    """The best path of all rows near one that was found among means of several of them.
+
+    a: (T, D), b: (T', D); coarse: the path among means of every[0] rows of a and every[1] of b. The
+    refined one lies within one mean of it on either side, where it is exact; the best of all paths
+    may lie farther off, where a match is a matter of moments that the means do not show (FastDTW,
+    Salvador & Chan 2007). Memory: as of dtw() with a window, so hours are no matter.
+    """
+    a, b = unit(checked_rows(a)), unit(checked_rows(b))
+    n = coarse.rows_a[-1] + 1
+    low, high = np.full(n, len(b)), np.zeros(n, int)
+    np.minimum.at(low, coarse.rows_a, coarse.rows_b)
+    np.maximum.at(high, coarse.rows_a, coarse.rows_b)
+    near = np.arange(len(a)) // every[0]
+    if near[-1] != n - 1 or (len(b) - 1) // every[1] != coarse.rows_b[-1]:
         raise ValueError(
-            f"{len(a)} x {wide} pairs of moments are too many (at most {CELLS:,}). Take every n-th "
-            "row, or give a window."
+            f"the path is of {n} x {coarse.rows_b[-1] + 1} means, which is not what every {every} "
+            f"of {len(a)} x {len(b)} rows give."
         )
-    from_left = np.zeros((len(a), -(-wide // 8)), np.uint8)
-    from_both = np.zeros_like(from_left)
-    above = np.zeros(0)
-    for i in range(len(a)):
-        lo, hi = first[i], last[i]
-        if i % 64 == 0:
-            start, rows = lo, a[i : i + 64]
-            stop = last[min(i + 63, len(a) - 1)]
-            block = _distances(rows, b[start:stop])
-        d = block[i % 64, lo - start : hi - start]
-        up = np.full(hi - lo, np.inf)
-        both = np.full(hi - lo, np.inf)
-        if i == 0:
-            both[0] = 0
-        else:
-            old = first[i - 1]
-            up[: old + len(above) - lo] = above[lo - old :]
-            both[1:] = up[:-1][: hi - lo - 1]
-            if lo > old:
-                both[0] = above[lo - old - 1]
-            tail = old + len(above) - lo  # the last column that a diagonal step still reaches
-            if 0 < tail < hi - lo:
-                both[tail] = above[-1]
-        came = np.minimum(up, both)
-        run = np.cumsum(d)  # from the left: run[j] + min over k <= j of came[k] - run[k - 1]
-        total = run + np.minimum.accumulate(came - (run - d))
-        from_left[i] = _bits(np.append(False, total[:-1] < came[1:]), wide)
-        from_both[i] = _bits(both <= up, wide)
-        above = total
-    return _walked(a, b, first, from_left, from_both)
+    first = (low[(near - 1).clip(0)] - 1).clip(0) * every[1]
+    last = np.minimum((high[(near + 1).clip(max=n - 1)] + 2) * every[1], len(b))
+    return _path(a, b, first, last)
 
 
 def drift(
@@ -149,6 +137,46 @@ def _binned(z: np.ndarray, phase: np.ndarray, bins: int) -> tuple[np.ndarray, ..
     period = sum(n for _, n in turned) / cycles if cycles >= 0.5 else float("nan")
     per_cycle = n / (len(rows) / period) if period > 0 else np.full(bins, np.nan)
     return mean, variance, visits, per_cycle, float(period)
+
+
+def _path(a: np.ndarray, b: np.ndarray, first: np.ndarray, last: np.ndarray) -> Path:
+    """The best path of unit rows through columns [first, last) of each row."""
+    wide = int((last - first).max())
+    if len(a) * wide > CELLS:
+        raise ValueError(
+            f"{len(a)} x {wide} pairs of moments are too many (at most {CELLS:,}). Take every n-th "
+            "row, or give a window."
+        )
+    from_left = np.zeros((len(a), -(-wide // 8)), np.uint8)
+    from_both = np.zeros_like(from_left)
+    above = np.zeros(0)
+    for i in range(len(a)):
+        lo, hi = first[i], last[i]
+        if i % 64 == 0:
+            start, rows = lo, a[i : i + 64]
+            stop = last[min(i + 63, len(a) - 1)]
+            block = _distances(rows, b[start:stop])
+        d = block[i % 64, lo - start : hi - start]
+        up = np.full(hi - lo, np.inf)
+        both = np.full(hi - lo, np.inf)
+        if i == 0:
+            both[0] = 0
+        else:
+            old = first[i - 1]
+            up[: old + len(above) - lo] = above[lo - old :]
+            both[1:] = up[:-1][: hi - lo - 1]
+            if lo > old:
+                both[0] = above[lo - old - 1]
+            tail = old + len(above) - lo  # the last column that a diagonal step still reaches
+            if 0 < tail < hi - lo:
+                both[tail] = above[-1]
+        came = np.minimum(up, both)
+        run = np.cumsum(d)  # from the left: run[j] + min over k <= j of came[k] - run[k - 1]
+        total = run + np.minimum.accumulate(came - (run - d))
+        from_left[i] = _bits(np.append(False, total[:-1] < came[1:]), wide)
+        from_both[i] = _bits(both <= up, wide)
+        above = total
+    return _walked(a, b, first, from_left, from_both)
 
 
 def _corridor(n: int, m: int, window: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -12,13 +12,14 @@ from bokeh.plotting import figure
 from workbench.analysis.embeddings import Embeddings
 from workbench.analysis.phase import phase_like
 from workbench.analysis.similarity import pooled
-from workbench.analysis.warping import Drift, Path, drift, dtw
+from workbench.analysis.warping import Drift, Path, drift, dtw, refined
 from workbench.views.curves import COLOURS
 from workbench.views.cycle import Cycle, rows_of
 from workbench.views.plots import ANOMALY, GREY
 
 MOST = 2000
-"""Rows of either recording that a path is looked for among; longer ones are averaged to fewer."""
+"""Rows of either recording that a path is looked for among; of longer ones among means of several
+first, and then among all rows near that path."""
 BINS = 20
 CLEAR = 1.0
 """Spreads of a phase from which on its change is worth telling."""
@@ -29,9 +30,9 @@ class Match:
     """The path between a recording (columns, a) and another (rows, b)."""
 
     path: Path
-    """In rows of either that stand for `every` rows each."""
+    """In rows of either."""
     every: tuple[int, int]
-    """Rows of the columns', of the rows' recording that were averaged; 1: none."""
+    """Rows of the columns', of the rows' recording that were averaged at first; 1: none."""
     frames: tuple[np.ndarray, np.ndarray]
     """(L,) frames of the columns', of the rows' recording, along the path."""
 
@@ -40,13 +41,12 @@ class Match:
         """Match two recordings; a, b: (recording, camera) of the columns, of the rows."""
         sides = [rows_of(embeddings, *side) for side in (a, b)]
         thin = [pooled(embeddings.z[rows], MOST) for rows in sides]
-        path = dtw(thin[0][0], thin[1][0])
+        path, every = dtw(thin[0][0], thin[1][0]), (thin[0][1], thin[1][1])
+        if max(every) > 1:
+            path = refined(*(embeddings.z[rows] for rows in sides), path, every)
         frame = embeddings.index["frame"].to_numpy()
-        frames = tuple(
-            _middles(frame[rows], n)[matched]
-            for rows, (_, n), matched in zip(sides, thin, path[:2], strict=True)
-        )
-        return cls(path, (thin[0][1], thin[1][1]), frames)
+        frames = tuple(frame[rows][at] for rows, at in zip(sides, path[:2], strict=True))
+        return cls(path, every, frames)
 
     @property
     def mean(self) -> float:
@@ -100,12 +100,6 @@ class Change:
         if self.drift is None or not np.isfinite(self.drift.worst):
             return np.zeros(0, int)
         return self.at(self.drift.worst)
-
-
-def _middles(frames: np.ndarray, n: int) -> np.ndarray:
-    """The middle frame of every n rows."""
-    starts = np.arange(0, len(frames), n)
-    return (frames[starts] + frames[np.minimum(starts + n, len(frames)) - 1]) / 2
 
 
 class DriftPlot:

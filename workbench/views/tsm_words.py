@@ -56,7 +56,10 @@ def match_in_words(match: Match) -> str:
     )
     if max(match.every) > 1:
         every = " and ".join(str(n) for n in match.every)
-        said += f" Found among means of {every} moments (columns and rows): they are long."
+        said += (
+            f" They are long: looked for among means of {every} moments (columns and rows), then "
+            "among all moments near that path."
+        )
     return said
 
 
