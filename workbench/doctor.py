@@ -38,6 +38,7 @@ def examine(workspace: Workspace) -> Iterator[Finding]:
     yield from _packages()
     yield from _devices()
     yield from _decoders()
+    yield _flow()
     yield _browser()
     yield from _workspace(workspace)
 
@@ -87,6 +88,18 @@ def _decoders() -> Iterator[Finding]:
         else:
             last = (done.stderr.strip().splitlines() or ["crashed"])[-1]
             yield Finding(f"decoder {name}", last, f"{sys.executable} -m pip install {name}")
+
+
+def _flow() -> Finding:
+    """What computes optical flow; only data sets of two streams need it."""
+    try:
+        import cv2
+    except ImportError as error:
+        mend = f"{sys.executable} -m pip install opencv-python-headless"
+        return Finding("optical flow", f"OpenCV cannot be loaded: {error}", mend)
+    more = "" if hasattr(cv2, "optflow") else " (tvl1 needs opencv-contrib-python-headless instead)"
+    names = "dis, farneback" if more else "dis, farneback, tvl1"
+    return Finding("optical flow", f"{names} of OpenCV {cv2.__version__}{more}")
 
 
 def _browser() -> Finding:
