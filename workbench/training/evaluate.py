@@ -3,6 +3,7 @@
 What is logged, each with the same of the random-init encoder under NAME_random:
 knn, alignment              kNN accuracy; how far off in time the same moment of another camera is
                             found. Both with their chance level under NAME_chance.
+nearest                     kNN accuracy by the single nearest window, which is R@1 of windows
 feature_alignment, feature_uniformity, feature_rank, feature_std
                             health of the encoder's features (see `workbench.analysis.health`):
                             distance of positives, uniformity, effective rank, relative deviation
@@ -111,6 +112,7 @@ class Examination:
                 bank=self.bank,
             )
             scores |= {"knn": score.value, "knn_chance": score.chance}
+            scores["nearest"] = self._nearest(found)
             seen.append(found.z)
         if self.moments:
             found = self._embed(self.moments, encoder, device)
@@ -121,6 +123,11 @@ class Examination:
             seen.append(self._embed(self.others, encoder, device).z)
         scores |= self._told(encoder, device, tell)
         return scores | (self._health(np.concatenate(seen), device, project) if seen else {})
+
+    def _nearest(self, found: Embeddings) -> float:
+        """kNN accuracy with the single nearest window: R@1 of windows."""
+        labels, recording = found.index["label"], found.index["recording"]
+        return knn_accuracy(found.z, labels, recording, 1, self.queries, self.bank).value
 
     def _told(
         self,

@@ -12,6 +12,7 @@ from bokeh.models import ColumnDataSource, Div, HoverTool, LayoutDOM, Legend
 from bokeh.palettes import Category20_20
 from bokeh.plotting import figure
 
+from workbench.analysis.projection import tsne
 from workbench.data.manifest import DataSet
 from workbench.training.atomic import replacing
 from workbench.training.evaluate_detection import evaluate_detection
@@ -60,6 +61,9 @@ def write_report(study: Study, workspace: Workspace) -> Path:
     if classified or any(_ends(c) == "classify" for c in study.cells):
         words = "<h2>Confusion in the test recordings</h2><p>Rows: the truth. Seeds added.</p>"
         parts += [Div(text=words), _confusions(classified, workspace, dataset, study.split)]
+    if study.features and (mapped := [c for c in firsts(cells) if c.row in study.mapped]):
+        words = "<h2>Maps</h2><p>t-SNE of all recordings, first seed; a colour is a class.</p>"
+        parts += [Div(text=words), _maps(study, mapped, workspace)]
     path = study.folder(workspace) / "report.html"
     with replacing(path) as temporary:
         temporary.write_text(page(column(*parts), study.title))
@@ -108,7 +112,11 @@ def _findings_html(findings: list[Finding]) -> str:
 CURVES = (  # whether of the classifier, what is logged, title
     (False, "loss", "Loss of pre-training: compare it within one method only"),
     (False, "knn", "kNN accuracy of held-out windows, from the random network on"),
+    (False, "nearest", "R@1 of held-out windows, from the random network on"),
     (False, "positives_changed", "Share of the mined positives that are new"),
+    (False, "nmi", "Clusters that positives are taken from: NMI with the classes"),
+    (False, "false_positives", "Share of the pairs of one cluster that are of two classes"),
+    (False, "false_negatives", "Share of the pairs of two clusters that are of one class"),
     (True, "held_out_accuracy", "Accuracy of the classifier on recordings it does not train on"),
 )
 
@@ -126,14 +134,14 @@ def _stage(cell: Cell, classifier: bool) -> Stage | None:
 
 def _curves(cells: list[Cell], workspace: Workspace) -> LayoutDOM:
     """Every line of the table at its first seed; a click on a name in the legend hides it."""
-    firsts = {f"{cell.row}, {cell.column}": cell for cell in reversed(cells)}
+    named = {f"{cell.row}, {cell.column}": cell for cell in firsts(cells)}
     plots = []
     for classifier, key, title in CURVES:
         plot = figure(
             width=980, height=460, title=title, x_axis_label="step", tools="pan,reset,save"
         )
         lines = []
-        for k, (label, cell) in enumerate(reversed(firsts.items())):
+        for k, (label, cell) in enumerate(named.items()):
             stage = _stage(cell, classifier)
             if stage is None:
                 continue
@@ -150,6 +158,30 @@ def _curves(cells: list[Cell], workspace: Workspace) -> LayoutDOM:
         plot.add_layout(legend, "right")
         plots.append(plot)
     return column(*plots) if plots else Div(text="Nothing was logged.")
+
+
+def firsts(cells: list[Cell]) -> list[Cell]:
+    """Of every line of the table its first seed."""
+    found = {(cell.row, cell.column): cell for cell in reversed(cells)}
+    return [cell for cell in cells if found[(cell.row, cell.column)] is cell]
+
+
+def _maps(study: Study, cells: list[Cell], workspace: Workspace) -> LayoutDOM:
+    """A small t-SNE of each cell's features."""
+    plots = []
+    for cell in cells:
+        z, labels = study.features(cell, workspace)  # type: ignore[misc]
+        x, y = tsne(z).T
+        classes = sorted(set(labels))
+        plot = figure(width=320, height=320, title=f"{cell.row}, {cell.column}", tools="save")
+        for k, label in enumerate(classes):
+            here = np.array(labels) == label
+            data = ColumnDataSource({"x": x[here], "y": y[here], "label": [label] * here.sum()})
+            plot.scatter("x", "y", source=data, color=Category20_20[2 * k % 20], size=5)
+        plot.add_tools(HoverTool(tooltips=[("", "@label")]))
+        plot.axis.visible = plot.grid.visible = False
+        plots.append(plot)
+    return gridplot(plots, ncols=3, toolbar_location=None)
 
 
 def _curve(metrics: pd.DataFrame, key: str) -> pd.Series:
