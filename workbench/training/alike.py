@@ -76,7 +76,7 @@ def iic_cpr(data: str, paper: bool = False) -> Experiment:
     is not given [our reconstruction: after a quarter of the run].
     """
     first = iic(data, paper)
-    cascade = {"topk": 5} if paper else {"topk": 3, "stages": 5}
+    cascade = {"topk": 5} if paper else {"topk": 3, "stages": 3}
     return first.model_copy(update={"method": first.method.model_copy(update=cascade)})
 
 
