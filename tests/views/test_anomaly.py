@@ -24,7 +24,6 @@ def line(tmp_path_factory):
 def shown(workspace, found=None):
     store = Store(workspace)
     view = AnomalyView(found or store.embeddings, store.dataset, store.cursor)
-    pn.panel(view).get_root()
     view.wait()
     return view
 
@@ -39,6 +38,7 @@ def small(tmp_path, splits=True, **recordings):
 
 
 def test_planted_anomalies_are_the_alarms(view):
+    assert pn.panel(view).get_root() is not None  # it can be shown
     view.aim.value = BEST
     planted = {(name, *span) for name, (_, wrong) in RECORDINGS.items() for span in wrong}
     alarms = view.found.alarms

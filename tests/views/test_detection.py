@@ -28,9 +28,7 @@ def found(swings):
 @pytest.fixture
 def view(found, swings):
     store = Store(swings)
-    shown = DetectionView(found, store.dataset, store.cursor, store.selection, store.embeddings)
-    pn.panel(shown).get_root()
-    return shown
+    return DetectionView(found, store.dataset, store.cursor, store.selection, store.embeddings)
 
 
 def texts(viewable):
@@ -38,6 +36,7 @@ def texts(viewable):
 
 
 def test_the_matrix_counts_what_is_said_of_what(view):
+    assert pn.panel(view).get_root() is not None  # it can be shown
     # two recordings (val) of two cameras, 11 chunks each: 3 background, 8 jumps, none right
     jump, spin = CLASSES.index("jump"), CLASSES.index("spin")
     assert view.found.confusion[jump, spin] == view.found.confusion[jump].sum() > 0
@@ -76,6 +75,7 @@ def test_clicks_beside_the_matrix_do_nothing(view):
 
 
 def test_the_timeline_follows_the_cursor_and_moves_it(view):
+    pn.panel(view).get_root()
     assert view.cursor.recording == "take02"  # the first one that was judged
     line, curtain = view._marks
     view.cursor.move(30, "player")

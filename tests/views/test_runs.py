@@ -1,3 +1,4 @@
+import shutil
 from datetime import datetime
 
 import pytest
@@ -11,13 +12,20 @@ from workbench.views.watch import RunWatch
 from workbench.workspace import Workspace
 
 
-@pytest.fixture
-def workspace(tmp_path):
-    workspace = box_workspace(tmp_path)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two runs, trained once for all tests; do not write into them."""
+    workspace = box_workspace(tmp_path_factory.mktemp("boxes"))
     for name, seed in [("first", 0), ("second", 1)]:
         for _ in train(make_experiment(steps=4, seed=seed), workspace.runs / name):
             pass
     return workspace
+
+
+@pytest.fixture
+def workspace(trained, tmp_path):
+    shutil.copytree(trained.root, tmp_path, dirs_exist_ok=True)
+    return Workspace(tmp_path)
 
 
 @pytest.fixture
