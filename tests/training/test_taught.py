@@ -127,6 +127,15 @@ def test_teachers_that_cannot_teach_are_told_before_training(workspace, begin, t
     assert not (workspace / "runs" / "a").exists()
 
 
+@pytest.mark.parametrize("begin", [lambda e, f: next(train(e, f)), launch])
+def test_a_start_that_is_not_there_is_told_before_training(workspace, begin):
+    run_of(workspace / "runs" / "first", MoCoConfig(**SMALL))
+    experiment = make_experiment().model_copy(update={"init": "fist"})
+    with pytest.raises(FileNotFoundError, match=r"no run 'fist'.*Did you mean 'first'"):
+        begin(experiment, workspace / "runs" / "a")
+    assert not (workspace / "runs" / "a").exists()
+
+
 def test_flow_that_is_not_there_is_told_before_training(workspace):
     run_of(workspace / "runs" / "teacher", MoCoConfig(**SMALL))
     experiment = taught().model_copy(update={"sampler": TwoStreams()})

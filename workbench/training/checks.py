@@ -9,7 +9,7 @@ import psutil
 from workbench.data.video import VideoSource
 from workbench.methods.base import no_negatives
 from workbench.training.devices import choose_device
-from workbench.training.experiment import Experiment
+from workbench.training.experiment import Experiment, parent
 from workbench.training.run import Run
 from workbench.workspace import Workspace
 
@@ -21,14 +21,16 @@ OFTEN = 4
 """Times that a batch may show a video before that is said."""
 
 
-def check(experiment: Experiment, source: VideoSource, workspace: Workspace) -> None:
+def check(experiment: Experiment, source: VideoSource, workspace: Workspace | None) -> None:
     """`ValueError` where training cannot work; a warning where it will hardly do what is meant.
 
-    workspace: where the teacher lies, if there is one.
+    workspace: where the runs lie that it starts and learns from, if there are any.
     """
     usable = experiment.sampler.usable(source)
+    if experiment.init:
+        parent(workspace, experiment.init)
     if experiment.teacher:
-        _teacher(experiment, Run(workspace.run_folder(experiment.teacher)))
+        _teacher(experiment, parent(workspace, experiment.teacher))
     recordings = {source.recording_index(i) for i in usable}
     if len(recordings) == 1 and getattr(experiment.method, "mask_same_group", False):
         raise no_negatives("the training videos are of one recording")

@@ -191,7 +191,7 @@ class Experiment(Config):
         encoder = self.encoder.build()
         if not self.init:
             return self._around(encoder, workspace)
-        run = _run(workspace, self.init)
+        run = parent(workspace, self.init)
         start_from(encoder, run.encoder().state_dict(), f"init: the encoder of run {self.init!r}")
         method = self._around(encoder, workspace)
         if run.whole:
@@ -203,7 +203,7 @@ class Experiment(Config):
         if not self.teacher:
             return self.method.build(encoder)
         with torch.random.fork_rng():
-            teacher = _run(workspace, self.teacher).method()
+            teacher = parent(workspace, self.teacher).method()
         return self.method.build(encoder, teacher=teacher)
 
     def random_encoder(self) -> nn.Module:
@@ -213,7 +213,8 @@ class Experiment(Config):
         return self.encoder.model_copy(update=plain).build().eval()
 
 
-def _run(workspace: Workspace | None, name: str) -> Run:
+def parent(workspace: Workspace | None, name: str) -> Run:
+    """The run of a workspace that another one starts or learns from; `ValueError` without one."""
     from workbench.training.run import Run
 
     if workspace is None:

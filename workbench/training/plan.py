@@ -84,7 +84,7 @@ def plan(
     where this run's are as large, and added to. `ValueError` where training could not start.
     """
     experiment, before = experiment.knowing(source), before or {}
-    waits = {"teacher": None} if experiment.teacher in before else {}
+    waits = {k: None for k in ("init", "teacher") if getattr(experiment, k) in before}
     check(experiment.model_copy(update=waits), source, workspace)
     train, usable = experiment.train, experiment.sampler.usable(source)
     loader = Loader(source, usable, train.batch, train.seed, train.clips_per_video)
