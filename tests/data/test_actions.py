@@ -17,7 +17,7 @@ BODY = Body()
 
 
 def moving(name, manner=None, repetitions=2.0):
-    manner = manner or Manner("own", "apart", 1.0)
+    manner = manner or Manner("own", "apart")
     return act_pose(name, manner, BODY, np.linspace(0, repetitions, 51))
 
 
@@ -77,7 +77,7 @@ def test_all_actions_of_a_group_are_seen_alike(recordings):
         settings = [r.setting for r in recordings if r.group == group]
         assert len(settings) == len(ACTS)
         for one in settings[1:]:
-            assert one.body == settings[0].body and one.azimuth == settings[0].azimuth
+            assert one.body == settings[0].body and one.manner == settings[0].manner
             assert np.array_equal(one.figure.colours, settings[0].figure.colours)
             assert np.array_equal(one.hall.tatami, settings[0].hall.tatami)
             assert np.array_equal(one.camera.place, settings[0].camera.place)
@@ -128,7 +128,7 @@ def test_each_action_does_what_its_name_says():
 def test_equal_phases_are_equal_poses_and_feet_do_not_slip(name):
     ways = [("own", feet) for feet in FEET] + [(arms, "wide") for arms in ARMS]
     for arms, feet in ways:
-        pose = moving(name, Manner(arms, feet, 1.0))
+        pose = moving(name, Manner(arms, feet))
         inner = pose.joints - place(pose, "pelvis")[:, None]
         assert np.abs(inner[:25] - inner[25:50]).max() < 1e-6
     if name in ("bow", "clap", "punch", "squat", "wave"):

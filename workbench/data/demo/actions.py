@@ -33,21 +33,28 @@ SPLITS = (1, 2, 3)
 SWAY = 0.15
 """How far the tempo swings about its mean, smoothly, against the mean."""
 AROUND = 55
-"""Degrees that somebody may face to either side of the camera."""
+"""Degrees to either side of the camera that somebody may face."""
+TURN, OFF = 6.0, 0.04
+"""Degrees and metres (standard deviations) that a take is turned and moved, within its group."""
+REACH = (0.85, 1.08)
+"""How far a movement goes, against its keys."""
 ROOM = (0.6, 2.12)
 """Radius and height of what every camera holds, metres."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all recordings of a group share, whatever is done in them: who, where, how filmed."""
+    """What all recordings of a group share, whatever is done: who, where, how held and filmed."""
 
     body: Body
     figure: Figure
+    manner: Manner
+    mirrored: bool
+    """Whether left and right are exchanged."""
+    faces: float
+    """Where the body faces, radians from +x."""
     hall: Hall
     camera: Camera
-    azimuth: float
-    """Where the camera is, radians from +x."""
 
     @classmethod
     @lru_cache(maxsize=64)
@@ -65,7 +72,10 @@ class Setting:
         ring = np.stack([ROOM[0] * np.cos(turn), ROOM[0] * np.sin(turn), 0 * turn], 1)
         top = ring + np.array([0, 0, ROOM[1]])
         held = camera.holding(np.concatenate([ring, top]), film.uniform(0, 12))
-        return cls(body, athlete(body, people), Hall.draw(place), held, azimuth)
+        faces = azimuth + np.radians(film.uniform(-AROUND, AROUND))
+        figure, manner = athlete(body, people), Manner.draw(people)
+        mirrored = bool(people.random() < 0.5)
+        return cls(body, figure, manner, mirrored, faces, Hall.draw(place), held)
 
 
 @dataclass(frozen=True)
@@ -76,8 +86,6 @@ class Recording:
     label: str
     group: int
     setting: Setting
-    manner: Manner
-    mirrored: bool
     turns: np.ndarray
     """(T,) repetitions done so far."""
     pose: Pose
@@ -96,9 +104,9 @@ class Recording:
             "repetition": self.turns.astype(int),
             "label": np.array(self.label),
             "group": np.array(self.group),
-            "arms": np.array(self.manner.arms),
-            "feet": np.array(self.manner.feet),
-            "mirrored": np.array(self.mirrored),
+            "arms": np.array(self.setting.manner.arms),
+            "feet": np.array(self.setting.manner.feet),
+            "mirrored": np.array(self.setting.mirrored),
             "fps": np.array(FPS),
             "size": np.array([WIDTH, HEIGHT]),
             "projection": self.setting.camera.matrix(np.zeros((1, 2)))[0],
@@ -119,21 +127,18 @@ def stage(label: str, group: int, take: int, seed: int = 0) -> Recording:
     setting = Setting.draw(group, seed)
     moves = np.random.default_rng([seed, 4, 1, group, list(ACTS).index(label), take])
     n = int(moves.integers(2 * FPS, 3 * FPS + 1))
-    manner = Manner.draw(moves)
     time = np.arange(n) / FPS
     slow, begin = moves.uniform(2, 5), moves.uniform(0, 2 * np.pi)
     tempo = 1 + SWAY * np.sin(2 * np.pi * time / slow + begin)
     turns = moves.uniform(0, 1) + np.cumsum(tempo) / FPS / moves.uniform(*ACTS[label].seconds)
-    pose = act_pose(label, manner, setting.body, turns)
-    mirrored = bool(moves.random() < 0.5)
-    pose = pose.mirrored() if mirrored else pose
-    faces = setting.azimuth + np.radians(moves.uniform(-AROUND, AROUND))
-    pose = pose.moved(faces, np.zeros(3))
+    reach = moves.uniform(*REACH)
+    pose = act_pose(label, setting.manner, setting.body, turns, reach)
+    pose = pose.mirrored() if setting.mirrored else pose
+    pose = pose.moved(setting.faces + np.radians(moves.normal(0, TURN)), np.zeros(3))
     ground = pose.joints[..., :2]
     middle = (ground.min((0, 1)) + ground.max((0, 1))) / 2
-    pose = pose.moved(0, np.array([*(moves.normal(0, 0.12, 2).clip(-0.3, 0.3) - middle), 0]))
-    name = name_of(label, group, take)
-    return Recording(name, label, group, setting, manner, mirrored, turns, pose)
+    pose = pose.moved(0, np.array([*(moves.normal(0, OFF, 2) - middle), 0]))
+    return Recording(name_of(label, group, take), label, group, setting, turns, pose)
 
 
 def takes(per_class: int) -> list[tuple[str, int, int]]:
@@ -257,8 +262,8 @@ truth/RECORDING.npz           joints        (T, J, 3) metres; z is up
                                             centres are whole numbers
 
 Actions: bow, clap, jump, jumping-jack, kick, punch, run (on the spot), squat, walk, wave. A group
-is one person in one dress, in one hall, light and view: somebody who does all ten. So what a single
-picture shows beside the pose says nothing about the action; and the poses overlap, for arms and
-feet that an action leaves free are held as other actions move them. In no split is a group in both
-parts.
+is one person in one dress, in one hall, light and view, who does all ten. So what a single picture
+shows beside the pose says nothing about the action; and the poses overlap, for everybody holds the
+arms and feet that an action leaves free in a way of his own, through which other actions pass. In
+no split is a group in both parts.
 """

@@ -136,32 +136,31 @@ ACTS: dict[str, Exercise] = {
 
 @dataclass(frozen=True)
 class Manner:
-    """How an action is done this time; drawn alike for all of them."""
+    """How somebody holds what an action leaves free; drawn alike for all of them."""
 
     arms: str
     """A key of ARMS, or `own`: as the action moves them, hanging where it does not."""
     feet: str
     """A key of FEET, for actions that leave the feet where they are."""
-    reach: float
-    """How far the movement goes, against the keys."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Manner:
         """A random manner."""
         arms = ("own", "own", *ARMS)[rng.integers(len(ARMS) + 2)]
-        return cls(arms, tuple(FEET)[rng.integers(len(FEET))], rng.uniform(0.85, 1.08))
+        return cls(arms, tuple(FEET)[rng.integers(len(FEET))])
 
 
-def act_pose(name: str, manner: Manner, body: Body, turns: np.ndarray) -> Pose:
+def act_pose(name: str, manner: Manner, body: Body, turns: np.ndarray, reach: float = 1.0) -> Pose:
     """A body that does one of ACTS, facing +x from the origin.
 
-    turns: (T,) repetitions done so far, whole ones and the share of the one that is on.
+    turns: (T,) repetitions done so far, whole ones and the share of the one that is on; reach: how
+    far the movement goes, against the keys.
     """
     act = replace(ACTS[name], limbs=_limbs(name, manner))
-    pose = posed(act, body, turns % 1, np.ones(len(turns)), manner.reach)
+    pose = posed(act, body, turns % 1, np.ones(len(turns)), reach)
     if name != "walk":
         return pose
-    ahead = STRIDE * body.scale * manner.reach * turns[:, None, None] * np.array([1.0, 0, 0])
+    ahead = STRIDE * body.scale * reach * turns[:, None, None] * np.array([1.0, 0, 0])
     return Pose(pose.joints + ahead, pose.frames)
 
 
