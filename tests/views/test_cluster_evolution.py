@@ -51,8 +51,8 @@ def test_clusters_that_become_classes(run):
     assert nmi.x == [0, 5, 10] and nmi.y[2] == pytest.approx(1) and nmi.y[1] == pytest.approx(0)
     assert view.counts.series["clusters"].y == [6, 2, 3]
     assert view.counts.series["of one recording"].y == [6, 0, 0]
-    assert view.rates.series["false positives"].y[-1] == 0
-    assert view.rates.series["false negatives"].y[-1] == 0
+    assert view.rates.series["positives"].y[-1] == 0
+    assert view.rates.series["negatives"].y[-1] == 0
     assert len(view.loops.items) == 2 and len({i["chip"] for i in view.loops.items}) == 1
 
 

@@ -53,7 +53,7 @@ class ClusterEvolution(Watching, pn.viewable.Viewer):
         self.plot = FlowPlot()
         self.plot.figure.on_event("tap", lambda e: self._take(e.x, e.y))
         self._view = self._layout()
-        self._ticker = Ticker(self.tick, lambda: self._view, lambda: self._task is not None, 500)
+        self._ticker = Ticker(self.tick, lambda: self._view, lambda: self._task is not None, 1000)
         self.param.watch(lambda _: self._show_block(), "block")
         self.tick()
 
@@ -107,8 +107,8 @@ class ClusterEvolution(Watching, pn.viewable.Viewer):
                 (self.nmi, "with those before", "before"),
                 (self.counts, "clusters", "count"),
                 (self.counts, "of one recording", "single"),
-                (self.rates, "false positives", "positive"),
-                (self.rates, "false negatives", "negative"),
+                (self.rates, "positives", "positive"),
+                (self.rates, "negatives", "negative"),
             ):
                 plot.add(name, [(epoch, scores[key]) for epoch, scores in found if key in scores])
             for _, scores in found[-1:]:
@@ -211,8 +211,8 @@ class ClusterEvolution(Watching, pn.viewable.Viewer):
             ["clusters", "of one recording"], levels={"classes": "dotted"}, **more,
         )  # fmt: skip
         self.rates = CurvePlot(
-            "False pairs: both should fall", "share of the pairs",
-            ["false positives", "false negatives"],
+            "False ones: both should fall", "share of the pairs",
+            ["positives", "negatives"],
             levels={"chance": "dotted"}, **more,
         )  # fmt: skip
         self._note = pmui.Alert(severity="info", visible=False, margin=(4, 8), **wide)

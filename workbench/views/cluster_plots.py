@@ -15,8 +15,8 @@ BLOCKS = 16
 """Clusters of an epoch that have a block of their own; the smaller ones share one."""
 REST = -1
 """The block of all smaller clusters."""
-HALF = 0.06
-"""Half the width of a block, where epochs are 1 apart."""
+WIDE = 0.012
+"""Half the width of a block, as a share of the picture's."""
 GAP = 0.35
 """Share of the height that is left between all blocks of an epoch."""
 STEPS = 16
@@ -57,6 +57,11 @@ class Flow:
             rank = np.array([middle[b] for b in column])
         return cls(tuple(tables), names, blocks, labels, tuple(edges))
 
+    @property
+    def half(self) -> float:
+        """Half the width of a block, where epochs are 1 apart."""
+        return WIDE * max(2, len(self.epochs))
+
     def members(self, column: int, block: int) -> np.ndarray:
         """The recordings of a block."""
         return self.recordings[self.blocks[:, column] == block]
@@ -64,7 +69,7 @@ class Flow:
     def block_at(self, x: float, y: float) -> tuple[int, int] | None:
         """Which epoch's (place) which block is at a place of the picture."""
         column = round(x)
-        if not 0 <= column < len(self.epochs) or abs(x - column) > 2 * HALF:
+        if not 0 <= column < len(self.epochs) or abs(x - column) > 2 * self.half:
             return None
         for block, (low, high) in self.edges[column].items():
             if low <= y <= high:
@@ -134,8 +139,8 @@ class FlowPlot:
                 label, share = _commonest(mine)
                 name = "smaller clusters" if block == REST else f"cluster {block}"
                 mostly = f", {share:.0%} {label}" if label else ""
-                blocks["left"].append(c - HALF)
-                blocks["right"].append(c + HALF)
+                blocks["left"].append(c - flow.half)
+                blocks["right"].append(c + flow.half)
                 blocks["bottom"].append(low)
                 blocks["top"].append(high)
                 blocks["color"].append(GREY if block == REST else colors.get(label, GREY))
@@ -175,7 +180,7 @@ def _ribbons(flow: Flow, c: int, colors: dict[str, str]):
         sides.append((low.sort_index(), (low + order["h"]).sort_index()))
     t = np.linspace(0, 1, STEPS)
     bend = t * t * (3 - 2 * t)
-    x = c + HALF + (1 - 2 * HALF) * t
+    x = c + flow.half + (1 - 2 * flow.half) * t
     (low_a, high_a), (low_b, high_b) = sides
     for k, part in enumerate(parts.itertuples()):
         low = low_a[k] + (low_b[k] - low_a[k]) * bend

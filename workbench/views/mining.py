@@ -36,11 +36,11 @@ GRID = {
 
 def classes_of(dataset: DataSet) -> dict[str, str | None]:
     """The class of each recording: its label, or the one label of its segments; None unknown."""
-    found = {}
-    for name in dataset.recordings:
-        about = dataset.videos[dataset.cameras(name)[0]]
-        shown = {s.label for s in about.segments}
-        found[name] = about.label or (shown.pop() if len(shown) == 1 else None)
+    found: dict[str, str | None] = {}
+    for video in dataset.videos:
+        if found.get(video.recording) is None:
+            shown = {s.label for s in video.segments}
+            found[video.recording] = video.label or (shown.pop() if len(shown) == 1 else None)
     return found
 
 
@@ -87,7 +87,7 @@ class MiningView(Watching, pn.viewable.Viewer):
         self.bars.figure.on_event("tap", lambda e: self._filter(self.bars.at(e.x)))
         self.table.figure.on_event("tap", lambda e: self._filter_cell(self.table.at(e.x, e.y)))
         self._view = self._layout()
-        self._ticker = Ticker(self.tick, lambda: self._view, lambda: self._task is not None, 500)
+        self._ticker = Ticker(self.tick, lambda: self._view, lambda: self._task is not None, 1000)
         self.param.watch(lambda _: self._open(), "epoch")
         self.param.watch(lambda _: self._show_anchor(), "anchor")
         self.param.watch(lambda _: self._list(), ["label", "order"])

@@ -126,7 +126,7 @@ class PrototypesView(Watching, pn.viewable.Viewer):
         asked, what = self._of.value, self.scored.what
         if asked == OWN and what != "prototype":
             method = (self.run.settings.get("method") or {}).get("name", "")
-            reason = why or f"its method ({method}) has none"
+            reason = why.rstrip(".") or f"its method ({method}) has none"
             self._say(
                 f"**No prototypes of {escape(self.run.name)}**: {escape(reason)}. Shown are 10 "
                 "centres of its "
@@ -388,7 +388,7 @@ class PrototypesView(Watching, pn.viewable.Viewer):
         self._pane_time = panes[1]
         self._body = pn.Column(
             panes[0], self._title, self.loops,
-            pn.Row(self._now, look), panes[1], self.playhead,
+            pn.FlexBox(self._now, look, align_items="center"), panes[1], self.playhead,
             pn.Column(*panes[2:], styles=GRID, **wide),
             visible=False, **wide,
         )  # fmt: skip
