@@ -48,8 +48,8 @@ def iic(data: str, paper: bool = False) -> Experiment:
     negatives, 240 epochs of SGD 0.01 in batches of 16, x 0.2 at 45, 90, 125 and 160. For flow as
     the second view set sampler to two-streams of one clip, and method.residual to false.
     """
-    if not paper:
-        return _short(data, SameVideo(n=1), IICConfig(negatives=64, temperature=0.1), steps=300)
+    if not paper:  # features are as long as they come, the small network's about 11
+        return _short(data, SameVideo(n=1), IICConfig(negatives=64, temperature=1.0), steps=300)
     return Experiment(
         data=_data(data, ClipShape(length=16, stride=1, size=112)),
         encoder=R3D10(),
