@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 import textwrap
 import time
@@ -505,7 +506,7 @@ def _protocol(which: type[Protocol], arguments: list[str], protocols: dict) -> P
     data = tyro.cli(
         which,
         prog=command,
-        description=which.__doc__,
+        description=inspect.cleandoc(which.__doc__),
         args=arguments,
         use_underscores=False,
         registry=_unchecked(),

@@ -315,9 +315,13 @@ def print_judgement(found: Judgement) -> None:
     heads = (f"{c:>{w}}" for c, w in zip(columns, wide, strict=True))
     print(f"\n{'score':<{width}}  {'  '.join(heads)}")
     for row in table.itertuples(index=False):
-        values = (f"{_number(float(v)):>{w}}" for v, w in zip(row[1:], wide, strict=True))
+        values = (f"{_score(float(v)):>{w}}" for v, w in zip(row[1:], wide, strict=True))
         print(f"{row[0]:<{width}}  {'  '.join(values)}")
     _say_if_trained_on(about)
+
+
+def _score(value: float) -> str:
+    return f"{value:.0f}" if value > 1 and value == round(value) else _number(value)
 
 
 def _threshold(s: dict) -> str:

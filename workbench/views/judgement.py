@@ -53,10 +53,9 @@ def retrieval_figure(found: Judgement) -> list[LayoutDOM]:
     )  # fmt: skip
     lines = [c for c in scores.columns if c not in ("score", "value", "chance")]
     _line(plot, k, scores["chance"], "chance", GREY, dash="dashed")
-    if found.about["with"]:
-        _line(plot, k, scores["value"], "both together", LINES[0])
-    for name, color in zip(lines, LINES[1:] + LINES, strict=False):
-        _line(plot, k, scores[name], name, color)
+    for name, color in zip(lines, LINES, strict=False):
+        both = "both, " * bool(found.about["with"] and name in lines[:2])
+        _line(plot, k, scores[name], both + name, color)
     plot.xaxis.ticker = k
     plot.legend.location = "bottom_right"
     first = classes.columns[2]
@@ -178,8 +177,8 @@ def matrix(table: pd.DataFrame, title: str, across: str, down: str, whole: bool 
     rows, columns = [str(r) for r in table.index], [str(c) for c in table.columns]
     side = max(12, min(34, 900 // max(1, len(columns))))
     plot = figure(
-        width=170 + side * len(columns), height=120 + side * len(rows), title=title, tools="save",
-        x_range=columns, y_range=rows[::-1], x_axis_label=across, y_axis_label=down,
+        width=max(560, 170 + side * len(columns)), height=120 + side * len(rows), tools="save",
+        x_range=columns, y_range=rows[::-1], x_axis_label=across, y_axis_label=down, title=title,
     )  # fmt: skip
     i, j = np.indices(values.shape).reshape(2, -1)
     cells = ColumnDataSource({
@@ -211,7 +210,9 @@ def _chance(plot: figure, chance: float) -> None:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}" if np.isfinite(value) else "-"
+    if not np.isfinite(value):
+        return "-"
+    return f"{value:.0f}" if value > 1 and value == round(value) else f"{value:.3f}"
 
 
 def _words(found: Judgement, title: str) -> str:
@@ -230,5 +231,5 @@ def _words(found: Judgement, title: str) -> str:
     settings = ", ".join(f"{k} {v}" for k, v in about["settings"].items() if v is not None)
     return (
         f"<h1>{escape(title)}</h1>{notes}<table><tr>{head}</tr>{lines}</table>"
-        f"<p style='opacity:.7'>Settings: {escape(settings)}.</p>"
+        + f"<p style='opacity:.7'>Settings: {escape(settings)}.</p>" * bool(settings)
     )

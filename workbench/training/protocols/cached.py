@@ -111,7 +111,7 @@ class FewShots(OnFeatures):
                              for x in (truth, there))  # fmt: skip
         asked, usable = codes >= 0, bank_codes >= 0
         rows, each = [], []
-        least = int(np.bincount(bank_codes[usable]).min(initial=0))
+        least = int(np.bincount(bank_codes[usable]).min())
         shots_had = self.shots if self.shots != SHOTS else tuple(s for s in SHOTS if s <= least)
         for shots in shots_had or SHOTS[:1]:
             result = few_shot(
