@@ -258,7 +258,13 @@ def _short(
         method=method,
         augment=SHORT_LOOK,
         train=TrainConfig(
-            steps=steps, batch=16, optimizer="adam", lr=1e-3, weight_decay=1e-5, evaluations=4
+            steps=steps,
+            batch=16,
+            clips_per_video=4,
+            optimizer="adam",
+            lr=1e-3,
+            weight_decay=1e-5,
+            evaluations=4,
         ),
         init=init,
         teacher=teacher,
