@@ -153,7 +153,8 @@ def print_alarms(
                         record.add(judged)
             except ValueError as error:
                 judged.notes.append(str(error))
-                print(f"warning: {video.name}: {error}", file=sys.stderr, flush=True)
+                named = str(error).startswith(video.name)
+                print("warning:", error if named else f"{video.name}: {error}", file=sys.stderr)
             if stopped():
                 judged.notes.append(f"stopped by hand after {judged.done} frames.")
             if judged.frame:
