@@ -14,8 +14,9 @@ import pytest
 from tests.barcode import write_barcode_video
 from tests.training.test_vigil import pictures, write
 from workbench import watching
-from workbench.cli import _stored_side, _with_settings, main
+from workbench.cli import _stored_side, main
 from workbench.data.video import ClipShape
+from workbench.train_commands import _with_settings
 from workbench.training.experiment import DataConfig
 from workbench.training.recipes import RECIPES
 from workbench.training.run import Run

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "training": BASE | GROUND | {"sampling", "methods"},
     "views": BASE | GROUND | {"sampling", "methods", "training"},
 }
-ON_TOP = {"cli", "doctor", "watching", "__init__", "__main__"}
+ON_TOP = {"cli", "doctor", "terminal", "train_commands", "watching", "__init__", "__main__"}
 GUI = {"panel", "holoviews", "bokeh", "param", "panel_material_ui", "hvplot"}
 NEVER = {
     "analysis": GUI | {"pathlib", "os", "decord", "av"},

@@ -5,33 +5,35 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
-import textwrap
 import time
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import Positional, arg
-from tyro.constructors import (
-    ConstructorRegistry,
-    PrimitiveConstructorSpec,
-    PrimitiveTypeInfo,
-    StructConstructorSpec,
-    StructFieldSpec,
-    StructTypeInfo,
-)
 
-from workbench.config import Config, ConfigError, closest
-from workbench.workspace import Workspace, find_workspace, name_problem
+from workbench.config import ConfigError
+from workbench.terminal import (
+    Bar,
+    RunName,
+    UsageError,
+    WorkspacePath,
+    data_of,
+    good_name,
+    one_of,
+    plain_settings,
+    wrapped,
+    writable,
+)
+from workbench.train_commands import resume, train
+from workbench.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
     from workbench.data.manifest import DataSet
     from workbench.data.sources import Entry
-    from workbench.training.experiment import DataConfig, Experiment
+    from workbench.training.experiment import DataConfig
     from workbench.training.protocols.base import Protocol
-    from workbench.training.run import Run
     from workbench.training.sight import Sight
 
 FLOWS = {
@@ -47,15 +49,6 @@ FlowName = Annotated[
     Literal[*FLOWS],  # type: ignore[valid-type]
     arg(help_behavior_hint="; ".join(f"{name}: {what}" for name, what in FLOWS.items()) + "."),
 ]
-RunName = Annotated[str, arg(metavar="RUN", help="Name of the run.")]
-WorkspacePath = Annotated[
-    Path | None,
-    arg(help="Workspace folder; else WORKBENCH_WORKSPACE, else the platform's user data folder."),
-]
-
-
-class UsageError(Exception):
-    """A command line that cannot be followed; the message is all that the user sees."""
 
 
 def doctor(workspace: WorkspacePath = None) -> None:
@@ -110,11 +103,11 @@ def index(
 
     entries = _entries(source, pattern, classes, ucf101, hmdb51, fold)
     name = name or (source.resolve().stem if source.is_file() else source.resolve().name)
-    folder = _writable(find_workspace(workspace)).data / _good(name)
+    folder = writable(find_workspace(workspace)).data / good_name(name)
     table = read_segments(segments) if segments else None
     started, problems = time.monotonic(), ()
     try:
-        with _Bar("indexing", "video") as bar:
+        with Bar("indexing", "video") as bar:
             for report in index_videos(entries, folder, name, side, table, workers, strict=strict):
                 problems = report.problems
                 bar.show(report.done, report.total, report.current, report.eta)
@@ -151,7 +144,7 @@ def flow(
     from workbench.data.manifest import DataSet
 
     place = find_workspace(workspace)
-    _add_flow(DataSet(_writable(place).data_folder(data)), algorithm, workers)
+    _add_flow(DataSet(writable(place).data_folder(data)), algorithm, workers)
 
 
 def _add_flow(data: DataSet, algorithm: str, workers: int | None) -> None:
@@ -160,7 +153,7 @@ def _add_flow(data: DataSet, algorithm: str, workers: int | None) -> None:
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1; found {workers}.")
     started, frames = time.monotonic(), 0
-    with _Bar(f"flow by {algorithm}", "video") as bar:
+    with Bar(f"flow by {algorithm}", "video") as bar:
         for report in index_flow(data, algorithm, workers):
             frames = report.frames
             bar.show(report.done, report.total, report.current, report.eta)
@@ -222,35 +215,18 @@ def demo(
     """
     from workbench.training.demo import DEMOS as MAKERS
 
-    place = _writable(find_workspace(workspace))
+    place = writable(find_workspace(workspace))
     if per_class is not None and which != "actions":
         raise UsageError(f"--per-class goes with the demo actions; {which} has its two sizes.")
     more = {} if per_class is None else {"per_class": per_class}
     usual = which if size == "small" else f"{which}-{size}"
-    name = _good(name or (usual if per_class is None else f"{which}-{per_class}"))
+    name = good_name(name or (usual if per_class is None else f"{which}-{per_class}"))
     started = time.monotonic()
-    with _Bar("making the demo", "thousandths") as bar:
+    with Bar("making the demo", "thousandths") as bar:
         for step in MAKERS[which](place, size, seed, name, **more):
             bar.show(step.done, step.total, step.message, step.eta)
     print(f"{name}: made in {time.monotonic() - started:.1f} s -> {place.data / name}")
     print("See it with: panel serve apps/explorer.py --show")
-
-
-def resume(run: Positional[RunName], workspace: WorkspacePath = None) -> None:
-    """Go on with a run that was stopped or interrupted, as if it had not been.
-
-    Args:
-        workspace: Where the run lies.
-    """
-    from workbench.training.run import Run
-
-    place = find_workspace(workspace)
-    found = Run(place.run_folder(run))
-    if found.status().state == "finished":
-        print(f"{run} is trained to the end already. To train on, start a run with --init {run}.")
-        return
-    _data_of(found, place, "Index its videos again with --name {name}")
-    _train(found.config, _writable(place).runs / run)
 
 
 def embed(
@@ -277,9 +253,9 @@ def embed(
         raise UsageError(f"--hop must be at least 1 frame; found {hop}.")
     place = find_workspace(workspace)
     source = Run(place.run_folder(run))
-    name = data or _data_of(source, place, "Choose another one with --data")
-    dataset = DataSet(_writable(place).data_folder(name))
-    with _Bar("embedding", "window") as bar:
+    name = data or data_of(source, place, "Choose another one with --data")
+    dataset = DataSet(writable(place).data_folder(name))
+    with Bar("embedding", "window") as bar:
         folder = embed_run(source, dataset, hop, progress=bar.show)
     found = load_embeddings(folder)
     print(f"{len(found)} windows of {found.z.shape[1]} dimensions -> {folder}")
@@ -289,17 +265,6 @@ def embed(
     if any(len(dataset.cameras(r)) > 1 for r in dataset.recordings):
         score = cross_view_alignment(found)
         print(f"cross-view alignment error {score.error:.3f} (chance {score.chance:.3f})")
-
-
-def _data_of(run: Run, place: Workspace, otherwise: str) -> str:
-    """The name of the data set that a run was trained on, where the workspace holds it."""
-    name, known = run.config.data.name, place.data_names()
-    if name not in known:
-        raise UsageError(
-            f"run {run.name!r} was trained on data set {name!r}, which is not in {place.root}. "
-            f"{otherwise.format(name=name)} (here: {', '.join(known) or 'none yet'})."
-        )
-    return name
 
 
 def detect(
@@ -399,17 +364,17 @@ def watch(
     sight = _sight(place, run)
     videos = live.watch(video, sight.side, follow, patience)
     first = next(videos)  # what is not there is told before the reference is read
-    with _Bar("reading the reference", "frame") as bar:
+    with Bar("reading the reference", "frame") as bar:
         usual = read_reference(reference, sight, config, bar.show)
     for note in usual.notes:
         print(f"note: {note}")
-    with _Bar("judging normal video", "frame") as bar:
+    with Bar("judging normal video", "frame") as bar:
         others = judge_whole(Vigil(usual, sight, config), normal, bar.show)
     limit = choose_threshold(usual, config, others)
     print(f"threshold: {limit.value:.3f}, {limit.how}.")
-    folder = out or _writable(place).free_watch(Path(video).stem)
+    folder = out or writable(place).free_watch(Path(video).stem)
     vigil = Vigil(usual, sight, config, limit.value)
-    with Record(folder, usual) as record, _Bar("watching", "frame") as bar:
+    with Record(folder, usual) as record, Bar("watching", "frame") as bar:
         judged = print_alarms(vigil, chain([first], videos), record, bar.show, bar.bar.write)
     report = write_watch_report(folder / "report.html", judged, usual, sight, config, limit)
     print(f"report: {report}")
@@ -448,8 +413,8 @@ def evaluate(arguments: Positional[tuple[str, ...]]) -> None:
     from workbench.training.protocols import PROTOCOLS
 
     usage = EVALUATE_USAGE.format(
-        protocols=_wrapped(", ".join(PROTOCOLS), 22),
-        fuse=_wrapped(", ".join(n for n, p in PROTOCOLS.items() if p.fuses), 22),
+        protocols=wrapped(", ".join(PROTOCOLS), 22),
+        fuse=wrapped(", ".join(n for n, p in PROTOCOLS.items() if p.fuses), 22),
     )
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, usage=usage)
     first.add_argument("run", nargs="?")
@@ -462,7 +427,7 @@ def evaluate(arguments: Positional[tuple[str, ...]]) -> None:
         print(usage)
         raise SystemExit(0 if wants_help else 2)
     name = chosen.protocol or "detection"
-    protocol = _protocol(_one("protocol", name, PROTOCOLS), rest, PROTOCOLS)
+    protocol = _protocol(one_of("protocol", name, PROTOCOLS), rest, PROTOCOLS)
     place, partner = find_workspace(chosen.workspace), vars(chosen)["with"]
     _judge(protocol, place, chosen.run, chosen.data, partner)
 
@@ -479,7 +444,7 @@ def _judge(
     source = Run(place.run_folder(run))
     other = Run(place.run_folder(partner)) if partner else None
     dataset = DataSet(place.data_folder(data or source.config.data.name))
-    with _Bar(protocol.name, "step") as bar:
+    with Bar(protocol.name, "step") as bar:
         found = protocol.evaluate(source, dataset, other, bar.show)
     show = {"anomaly": print_anomaly, "repetition": print_repetition, "detection": print_scores}
     if protocol.name in show:
@@ -509,16 +474,12 @@ def _protocol(which: type[Protocol], arguments: list[str], protocols: dict) -> P
         description=inspect.cleandoc(which.__doc__),
         args=arguments,
         use_underscores=False,
-        registry=_unchecked(),
+        registry=plain_settings(),
     )
     try:
         return which.parse(data)
     except ConfigError as error:
         raise UsageError(f"{error}\nAll settings: {command} --help") from None
-
-
-def _wrapped(words: str, indent: int) -> str:
-    return textwrap.fill(words, 100 - indent).replace("\n", "\n" + " " * indent)
 
 
 def study(
@@ -547,16 +508,16 @@ def study(
     from workbench.training.study import conduct, load_scores, told
     from workbench.views.report import write_report
 
-    place = _writable(find_workspace(workspace))
+    place = writable(find_workspace(workspace))
     demo, size, seed = DATA[which](quick)
     if data is None and demo not in place.data_names():
-        with _Bar("making the demo", "thousandths") as bar:
+        with Bar("making the demo", "thousandths") as bar:
             for step in DEMOS[which.partition("-")[0]](place, size, seed, demo):
                 bar.show(step.done, step.total, step.message, step.eta)
     plan = STUDIES[which](data or demo, quick, seeds)
     place.data_folder(plan.data)
     try:
-        with _Bar("studying", "step") as bar:
+        with Bar("studying", "step") as bar:
             for step in conduct(plan, place):
                 bar.show(step.done, step.total, step.message, step.eta)
     finally:  # a study that is stopped shows what it has
@@ -605,325 +566,6 @@ def runs(workspace: WorkspacePath = None) -> None:
         print(f"{name:<28} {status.state:<12} {what}  {status.message}")
     if not place.run_names():
         print(f"no runs in {place.root}. Start one with: workbench train moco --data NAME")
-
-
-TRAIN_USAGE = """usage: workbench train METHOD --data NAME [options] [settings]
-
-Train a run: METHOD is a recipe or a method. Or the runs of a paper of several, one after the other;
-what is finished is not trained again.
-
-  --data NAME         data set of the workspace
-  --sampler NAME      which clips belong together: {samplers}
-  --encoder NAME      the network: {encoders}
-  --init RUN          a run whose encoder is the start; its network and clips are taken over
-  --paper             the paper's numbers, where a recipe is short otherwise: {sized}
-  --dry-run           say what it takes (steps, clips, memory, time, by some steps taken here) and
-                      start nothing
-  --name NAME         name of the run; default: made of method, sampler and data. Of a paper of
-                      several runs: what their names begin with
-  --workspace FOLDER  else WORKBENCH_WORKSPACE, else the platform's user data folder
-
-Papers of several runs: {papers}.
-Recipes: {recipes}. Methods: {methods}.
-Every setting of the run is an option too; `workbench train METHOD --data NAME --help` lists them.
-Ctrl-C leaves a run that `workbench resume NAME` goes on with.
-"""
-
-
-def train(arguments: Positional[tuple[str, ...]]) -> None:
-    """Train a run: `workbench train METHOD --data NAME`; it has a help of its own."""
-    from workbench.methods import METHODS
-    from workbench.models import ENCODERS
-    from workbench.sampling import SAMPLERS
-    from workbench.training.recipes import RECIPES, SIZED, STAGES
-    from workbench.training.stages import named
-
-    usage = TRAIN_USAGE.format(
-        samplers=", ".join(SAMPLERS),
-        encoders=", ".join(ENCODERS),
-        sized=_wrapped(", ".join(STAGES | SIZED), 22),
-        papers=", ".join(STAGES),
-        recipes=", ".join(RECIPES),
-        methods=", ".join(METHODS),
-    )
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, usage=usage)
-    first.add_argument("method", nargs="?")
-    for option in ("data", "sampler", "encoder", "init", "name", "workspace"):
-        first.add_argument(f"--{option}")
-    for option in ("paper", "dry-run"):
-        first.add_argument(f"--{option}", action="store_true")
-    chosen, rest = first.parse_known_args(arguments)
-    wants_help = {"-h", "--help"} & set(rest)
-    if chosen.method is None or (wants_help and chosen.data is None):
-        print(usage)
-        raise SystemExit(0 if wants_help else 2)
-    place = find_workspace(chosen.workspace)
-    if chosen.data is None:
-        known = ", ".join(place.data_names()) or "none yet: workbench index FOLDER"
-        raise UsageError(f"--data is missing. Data sets of {place.root}: {known}.")
-    if not wants_help:
-        place.data_folder(chosen.data)
-
-    if chosen.paper and chosen.method not in SIZED | STAGES:
-        raise UsageError(
-            f"{chosen.method} comes in one size. --paper is for {', '.join(STAGES | SIZED)}."
-        )
-    parts = {
-        part: _one(part, name, table)()
-        for part, name, table in [
-            ("sampler", chosen.sampler, SAMPLERS),
-            ("encoder", chosen.encoder, ENCODERS),
-        ]
-        if name
-    }
-
-    def chosen_settings(experiment: Experiment) -> Experiment:
-        if chosen.data in place.data_names():
-            experiment = _within(experiment, place)
-        if chosen.init:
-            experiment = _following(experiment, place, chosen.init)
-        return _with_settings(experiment.model_copy(update=parts), rest, usage)
-
-    if chosen.method in STAGES:
-        if chosen.init or chosen.sampler:
-            raise UsageError(
-                f"{chosen.method} is several runs, each with an init and sampler of its own: leave "
-                "out --init and --sampler, or train one of its recipes."
-            )
-        stages = STAGES[chosen.method](chosen.data, chosen.paper)
-        stages = named(stages, _good(chosen.name)) if chosen.name else stages
-        stages = [(name, chosen_settings(experiment)) for name, experiment in stages]
-        if chosen.dry_run:
-            return _show_plans(stages, place)
-        _train_stages(chosen.method, stages, _writable(place))
-        return
-    experiment = _start(chosen.method, chosen.data, chosen.paper, RECIPES, SIZED, METHODS)
-    experiment = chosen_settings(experiment)
-    if chosen.method in RECIPES:
-        print(f"recipe {chosen.method}: {_told(experiment)}; every setting is an option")
-    name = chosen.name or place.free_run(_name(chosen.method, experiment, chosen.paper, SIZED))
-    if chosen.dry_run:
-        return _show_plans([(name, experiment)], place)
-    _train(experiment, _writable(place).runs / _good(name))
-
-
-def _show_plans(stages: list[tuple[str, Experiment]], place: Workspace) -> None:
-    """What runs would take, one after the other."""
-    from workbench.data.manifest import DataSet
-    from workbench.training.plan import plan, told
-
-    experiments = dict(stages)
-    data = stages[0][1].data
-    dataset, plans, known = DataSet(place.data_folder(data.name)), {}, {}
-    with _Bar("planning", "run") as bar:
-        for number, (name, experiment) in enumerate(stages):
-            bar.show(number, len(stages), name)
-            source = experiment.data.source(dataset)
-            plans[name] = plan(experiment, source, place, experiments, known)
-        bar.show(len(stages), len(stages))
-    print(told(plans, experiments))
-
-
-def _name(method: str, experiment: Experiment, paper: bool, sized: dict) -> str:
-    """The name of a run where none is given: for a stage the one that the next stage looks for."""
-    if method in sized:
-        return f"{method}-{experiment.data.name}" + "-paper" * paper
-    return f"{method}-{experiment.sampler.name}-{experiment.data.name}"
-
-
-def _train_stages(paper: str, stages: list[tuple[str, Experiment]], place: Workspace) -> None:
-    """Train the runs one after the other, but those that are finished already."""
-    from workbench.data.manifest import DataSet
-    from workbench.training.run import Run, origin
-    from workbench.training.study import Stage, finished
-
-    dataset = DataSet(place.data_folder(stages[0][1].data.name))
-    for name, experiment in stages:  # what cannot work is told before hours are spent
-        experiment.sampler.usable(experiment.data.source(dataset))
-        _good(name)
-    for number, (name, experiment) in enumerate(stages, 1):
-        if finished(place, Stage(name, experiment)):
-            print(f"{paper} {number}/{len(stages)}: {name} is trained already")
-            continue
-        print(f"{paper} {number}/{len(stages)}: {name}, {_told(experiment)}")
-        print(f"  {origin(experiment.init, experiment.teacher) or 'from random weights'}")
-        again = "the same command" if len(stages) > number else ""
-        _train(experiment, Run(place.runs / name).folder, again)
-
-
-def _start(
-    method: str, data: str, paper: bool, recipes: dict, sized: dict, methods: dict
-) -> Experiment:
-    """The experiment of a recipe, or of a method with its defaults."""
-    from workbench.sampling import SameVideo
-    from workbench.training.experiment import DataConfig, Experiment
-
-    if method in sized:
-        return sized[method](data, paper)
-    if method in recipes:
-        return recipes[method](data)
-    chosen = _one("method", method, methods, [*recipes, *methods])()
-    return Experiment(data=DataConfig(name=data), method=chosen, sampler=SameVideo(n=chosen.views))
-
-
-def _told(experiment: Experiment) -> str:
-    """What a run costs, in a line."""
-    clip, train = experiment.data.clip, experiment.train
-    length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
-    return (
-        f"{experiment.encoder.name} on {clip.length} frames of {clip.size} x {clip.size}, {length} "
-        f"in batches of {train.batch} examples"
-    )
-
-
-def _within(experiment: Experiment, place: Workspace) -> Experiment:
-    """The experiment on all videos where a recipe asks for splits and the data set has none."""
-    from workbench.data.manifest import DataSet
-
-    dataset = DataSet(place.data_folder(experiment.data.name))
-    if experiment.data.splits is None or dataset.table["split"].notna().any():
-        return experiment
-    print(f"data set {dataset.name!r} has no splits: all of its videos are trained on")
-    data = experiment.data.model_copy(update={"splits": None})
-    return experiment.model_copy(update={"data": data})
-
-
-def _following(experiment: Experiment, place: Workspace, init: str) -> Experiment:
-    """The experiment with encoder and clips of the run it starts from."""
-    from workbench.training.run import Run
-
-    start = Run(place.run_folder(init)).config
-    data = experiment.data.model_copy(update={"clip": start.data.clip})
-    return experiment.model_copy(update={"init": init, "encoder": start.encoder, "data": data})
-
-
-def _one(part: str, name: str, table: dict, known: list[str] | None = None) -> type:
-    if name not in table:
-        raise UsageError(f"unknown {part} {name!r}.{closest(name, known or list(table))}")
-    return table[name]
-
-
-def _with_settings(experiment: Experiment, arguments: list[str], usage: str) -> Experiment:
-    """The experiment with the settings that the command line changes."""
-    from workbench.training.experiment import Experiment
-
-    command = f"workbench train METHOD --data {experiment.data.name}"
-    data = tyro.cli(
-        Experiment,
-        prog=command,
-        description=usage.partition("\n\n")[2],
-        default=experiment,
-        args=arguments,
-        config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
-        use_underscores=True,
-        registry=_unchecked(),
-    )
-    try:
-        return Experiment.parse(data)
-    except ConfigError as error:
-        raise UsageError(f"{error}\nAll settings: {command} --help") from None
-
-
-def _unchecked() -> ConstructorRegistry:
-    """Settings from the command line as plain data, to be checked as those of a file are."""
-    registry = ConstructorRegistry()
-
-    def plain(**values: object) -> dict:
-        return values
-
-    @registry.struct_rule
-    def settings(info: StructTypeInfo) -> StructConstructorSpec | None:
-        if not (isinstance(info.type, type) and issubclass(info.type, Config)):
-            return None
-        fields = []
-        for name, field in info.type.model_fields.items():
-            first = tyro.MISSING if field.is_required() else field.default
-            value = getattr(info.default, name, first)
-            fields.append(StructFieldSpec(name, field.annotation, value, field.description))
-        return StructConstructorSpec(plain, tuple(fields))
-
-    @registry.primitive_rule
-    def number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
-        if info.type not in (int, float):
-            return None
-        return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar=info.type.__name__.upper(),
-            instance_from_str=lambda words: words[0],
-            is_instance=lambda value: isinstance(value, int | float | str),
-            str_from_instance=lambda value: [str(value)],
-        )
-
-    return registry
-
-
-def _writable(place: Workspace) -> Workspace:
-    """The workspace, where something can be written in it."""
-    try:
-        place.root.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=place.root):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"nothing can be written in the workspace {place.root} ({error.strerror}). Choose "
-            "another folder with --workspace, or with the variable WORKBENCH_WORKSPACE."
-        ) from None
-    return place
-
-
-def _good(name: str) -> str:
-    """The name, where it can be that of a folder of the workspace."""
-    if why := name_problem(name):
-        raise UsageError(f"name {name!r} cannot be used: {why}. Give another one with --name.")
-    return name
-
-
-def _train(experiment: Experiment, folder: Path, again: str = "") -> None:
-    """Train a run. again: what goes on with it, if that is not to resume it alone."""
-    from workbench.training.devices import choose_device, choose_precision
-    from workbench.training.train import train as run_training
-
-    config = experiment.train
-    device = choose_device(config.device)
-    print(f"run {folder.name}: {device}, {choose_precision(config.precision, device)}")
-    try:
-        with _Bar("training", "step") as bar:
-            for report in run_training(experiment, folder):
-                note = f"loss {report.loss:.4f}, {report.clips_per_s:.0f} clips/s"
-                total = round(config.until * report.clock.step / report.clock.progress)
-                bar.show(report.clock.step, total, note, report.eta)
-    except KeyboardInterrupt:
-        again = again or f"workbench resume {folder.name}"
-        print(f"\nstopped. Go on with: {again}", file=sys.stderr)
-        raise SystemExit(130) from None
-    after = "evaluate" if experiment.method.name == "classify" else "embed"
-    print(f"trained -> {folder}\nNext: workbench {after} {folder.name}")
-
-
-class _Bar:
-    """Progress and ETA on the terminal."""
-
-    def __init__(self, what: str, unit: str) -> None:
-        from tqdm import tqdm
-
-        left = "{l_bar}{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}{postfix}]"
-        self.bar = tqdm(desc=what, unit=unit, bar_format=left, total=1, dynamic_ncols=True)
-        self.started = time.monotonic()
-
-    def show(self, done: int, total: int, note: str = "", eta: float | None = None) -> None:
-        if eta is None and done:
-            eta = (time.monotonic() - self.started) * (total - done) / done
-        self.bar.total, self.bar.n = total, done
-        left = "" if eta is None else f"{eta:.0f} s left"
-        self.bar.set_postfix_str(", ".join(filter(None, [left, note])), refresh=False)
-        self.bar.refresh() if done >= total else self.bar.update(0)
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.leave = self.bar.n > 0  # no empty bar where there was nothing to do
-        self.bar.close()
 
 
 COMMANDS = {
