@@ -7,6 +7,7 @@ is finished is never trained again.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Stage:
         """Steps of the optimizer, which studies count their work in."""
         if self.experiment.train.steps is None:
             raise ValueError(f"stage {self.name} has no train.steps; a study plans in steps.")
-        return self.experiment.train.steps
+        return math.ceil(self.experiment.train.until * self.experiment.train.steps)
 
 
 @dataclass(frozen=True)

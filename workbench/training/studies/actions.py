@@ -6,8 +6,9 @@ the mean of windows), prototypes as clusters (ViCC's table 1), FINCH's clusters,
 look for positives how many of those are right. All get the same network, steps, batch, optimizer,
 augmentation and clips, none is tuned by itself. What differs from the papers: a demo that is drawn,
 flow by DIS, pictures of 40 pixels and a small network, Adam at one rate in place of each paper's
-optimizer, far fewer steps. Stages have the papers' shares: 300 epochs of one stream, then twice 100
-with the other as teacher; a row of one stream alone has as many steps as these together.
+optimizer, far fewer steps. Stages have the papers' shares: 300 epochs of one stream (ViCC's of a
+cosine of 500), then twice 100 with the other as teacher; a row of one stream alone has as many
+steps as these together.
 """
 
 from __future__ import annotations
@@ -156,7 +157,8 @@ class _Grid:
     def _prototypes(self) -> list[Cell]:
         """ViCC's table 1, its R+F, and its queue, whose size differs in the turns alone."""
         alone = [self._one_stream(f"ViCC {s}-1", s, _vicc(s)) for s in STREAMS]
-        first = self._first("ViCC", {s: _vicc(s) for s in STREAMS})
+        until = self.size.first / self.size.whole  # of a run that its paper plans longer
+        first = {s: self._one_stream(f"ViCC {s} first", s, _vicc(s), until=until) for s in STREAMS}
         found = self._both(ONE, PROTOTYPES, *([stage] for stage in alone))
         for queue in QUEUES:
             method = TAUGHT.model_copy(update={"queue": queue})
@@ -169,7 +171,10 @@ class _Grid:
     def _mined(self) -> list[Cell]:
         """InfoNCE on one stream, and what positives from the other stream add to it."""
         alone = [self._one_stream(f"InfoNCE {s}", s, INFONCE) for s in STREAMS]
-        first = self._first("InfoNCE", dict.fromkeys(STREAMS, INFONCE))
+        steps = self.size.first
+        first = {
+            s: self._one_stream(f"InfoNCE {s} first", s, INFONCE, steps=steps) for s in STREAMS
+        }
         found = self._both("InfoNCE", MINED, *([stage] for stage in alone))
         for words, method in (("CoCLR", COCLR), ("CPR", CPR)):
             found += self._both(words, MINED, *self._turns(words, first, method))
@@ -192,13 +197,6 @@ class _Grid:
         return [
             Cell(name(words, s), column, self.seed, tuple(stages)) for s, stages in rows.items()
         ]
-
-    def _first(self, words: str, methods: dict[str, MethodSettings]) -> dict[str, Stage]:
-        """The first stage of either stream, shorter than one that stays alone."""
-        return {
-            s: self._one_stream(f"{words} {s} first", s, method, steps=self.size.first)
-            for s, method in methods.items()
-        }
 
     def _turns(
         self, words: str, first: dict[str, Stage], method: MethodSettings
@@ -233,6 +231,7 @@ class _Grid:
         sampler: Sampler,
         *,
         steps: int | None = None,
+        until: float = 1.0,
         lr: float = 1e-3,
         init: str | None = None,
         teacher: str | None = None,
@@ -240,8 +239,9 @@ class _Grid:
         slug = "-".join("".join(c if c.isalnum() else " " for c in words.lower()).split())
         clip = CLIP.model_copy(update={"stream": STREAMS[stream]})
         train = TrainConfig(
-            steps=steps or self.size.whole, batch=self.size.batch, seed=self.seed,
-            optimizer="adam", lr=lr, weight_decay=1e-5, evaluations=self.size.evaluations,
+            steps=steps or self.size.whole, until=until, batch=self.size.batch,
+            optimizer="adam", lr=lr, weight_decay=1e-5, seed=self.seed,
+            evaluations=self.size.evaluations,
         )  # fmt: skip
         experiment = Experiment(
             data=DataConfig(name=self.data, splits=("train",), clip=clip), encoder=Tiny3D(),
