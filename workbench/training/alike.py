@@ -46,7 +46,8 @@ def iic(data: str, paper: bool = False) -> Experiment:
 
     The numbers of the code on UCF101: R3D-10 on 16 frames of 112 of 128 x 171 pixels, 1024
     negatives, 240 epochs of SGD 0.01 in batches of 16, x 0.2 at 45, 90, 125 and 160. For flow as
-    the second view set sampler to two-streams of one clip, and method.residual to false.
+    the second view set sampler to two-streams of one clip, and method.residual to false. The short
+    size shows how it works; in 300 steps on 40 recordings the loss did not get below chance.
     """
     if not paper:  # features are as long as they come, the small network's about 11
         return _short(data, SameVideo(n=1), IICConfig(negatives=64, temperature=1.0), steps=300)
