@@ -146,6 +146,11 @@ def test_the_crosshair_follows_the_player_without_the_server(explorer):
     page = explorer("?page=Similarity&recording=take01")
     page.wait_for_selector(".player video")
     at_rest(page)
+    go(page, "Clips")  # and back: for a while Bokeh knows the lines of both visits
+    page.wait_for_selector(".card")
+    go(page, "Similarity")
+    page.wait_for_selector(".grid[aria-label=recordings]", state="detached")
+    at_rest(page)
     page.evaluate("for (const d of Bokeh.documents) d.apply_json_patch = () => {}")
     page.locator(".player:visible").focus()
     page.keyboard.press("ArrowRight")

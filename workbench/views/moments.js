@@ -11,6 +11,9 @@ const make = (tag, cls, text = "") => {
   node.className = cls; node.textContent = text
   return node
 }
+/** Models of a name. Bokeh forgets a plot that is shown no more after half a minute; one that is shown again
+ * by then has its name twice, which `get_model_by_name` does not stand. */
+const named = name => Bokeh.documents.flatMap(d => [...d._all_models.values()].filter(m => m.name === name))
 const nearest = (frames, k) => {
   let best = 0
   frames.forEach((f, j) => { if (Math.abs(f - k) < Math.abs(frames[best] - k)) { best = j } })
@@ -119,9 +122,7 @@ export function render({model, el}) {
 
   function line(name, frames, k) {
     const location = Math.max(frames[0], Math.min(frames[frames.length - 1], k))
-    for (const doc of Bokeh.documents) {
-      doc.get_model_by_name(`${model.channel}-${name}`)?.setv({location}, {sync: false})
-    }
+    for (const span of named(`${model.channel}-${name}`)) { span.setv({location}, {sync: false}) }
   }
   function showColumn(k) { column.show(k); line("column", model.columns, k) }
   function showRow(k) { row.show(k); line("row", model.rows, k) }

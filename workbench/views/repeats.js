@@ -13,6 +13,10 @@ const make = (tag, cls, text = "") => {
 }
 const circle = (a, b) => { const d = Math.abs(a - b) % 1; return Math.min(d, 1 - d) }
 
+/** Models of a name. Bokeh forgets a plot that is shown no more after half a minute; one that is shown again
+ * by then has its name twice, which `get_model_by_name` does not stand. */
+const named = name => Bokeh.documents.flatMap(d => [...d._all_models.values()].filter(m => m.name === name))
+
 export function render({model, el}) {
   const count = make("div", "count"), big = make("b", ""), when = make("span", ""), each = make("span", "")
   count.setAttribute("role", "status")
@@ -125,7 +129,7 @@ export function render({model, el}) {
     return k - frames[low] <= frames[high] - k ? low : high
   }
   function inPlot(name, values) {
-    for (const doc of Bokeh.documents) { doc.get_model_by_name(`${model.channel}-${name}`)?.setv(values, {sync: false}) }
+    for (const mark of named(`${model.channel}-${name}`)) { mark.setv(values, {sync: false}) }
   }
   /** The present repetition over the cycle; it begins anew where the phase passes 0. */
   function present() {
