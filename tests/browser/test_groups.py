@@ -82,7 +82,7 @@ def test_all_pages_are_in_sight_and_can_be_reached_by_keys(explorer, width):
         page.wait_for_timeout(300)
     tabs.nth(0).focus()
     page.keyboard.press("ArrowRight")
-    page.get_by_text("Do windows of one label lie together?").wait_for(state="attached")
+    page.get_by_text("Tap a dot for its moment").wait_for()
     assert page.get_by_role("tab", name="Map").get_attribute("aria-selected") == "true"
     shot(page, f"pages-{width}")
 
@@ -140,10 +140,10 @@ def test_a_query_beside_its_nearest(explorer):
     page.locator(".clip.query").wait_for()
     assert page.get_by_text("No video of train is of class").is_visible()  # all jumps are in val
     page.get_by_role("combobox", name="Queries", exact=True).click()
-    page.get_by_role("option", name="all").click()
+    page.get_by_role("menuitem", name="all").click()
     page.get_by_text("12 queries among 8 videos").wait_for()
     page.get_by_role("combobox", name="Among", exact=True).click()
-    page.get_by_role("option", name="all").click()
+    page.get_by_role("menuitem", name="all").click()
     page.get_by_text("12 queries among 12 videos").wait_for()
     page.locator(".clip.right").nth(1).wait_for()
     page.locator(".grid[aria-label=queries] .card[data-id='0']").click()

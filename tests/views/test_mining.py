@@ -103,7 +103,7 @@ def test_a_run_that_mined_nothing_says_who_does(store):
     view = opened(store, {})
     assert view._nothing.visible and not view._body.visible
     said = " ".join(str(getattr(v, "object", "")) for v in view._nothing.select())
-    assert "coclr" in said and "train coclr --data swings" in said
+    assert "coclr" in said and "train cpr --data swings" in said
     write(view.run, 0, PAIRS[0])
     view.tick()
     assert view._body.visible and not view._nothing.visible

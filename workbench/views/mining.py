@@ -380,8 +380,8 @@ def nothing(run: Run, dataset: DataSet) -> pn.viewable.Viewable:
     return empty(
         "travel_explore",
         "No mined positives",
-        f"**{escape(run.name)}** ({method}) has told of no positives that it looked for. The "
-        "methods `coclr` (also CPR's cascade) and `iic` do, from their first epoch on; this page "
-        "then fills by itself. In a terminal:",
-        f"workbench train coclr --data {dataset.name} --workspace '{place}'",
+        f"**{escape(run.name)}** ({method}) has told of no positives that it looked for. `coclr` "
+        "and `cpr` do, which need optical flow (`workbench flow`), and `iic` with `method.topk` "
+        "above 0; this page then fills by itself, epoch by epoch. In a terminal:",
+        f"workbench train cpr --data {dataset.name} --workspace '{place}'",
     )
