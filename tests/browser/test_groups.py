@@ -126,10 +126,10 @@ TITLE = """before => {
 def test_clusters_along_training(explorer):
     page = explorer("page=Prototypes")
     page.get_by_role("button", name="Clusters along training").click()
-    page.get_by_text("of epoch 5: 2 recordings").wait_for()
+    page.get_by_text("of epoch 5: 2 videos").wait_for()
     assert clips(page).count() == 2
     click(page, "Which cluster went where", 0.12, 0.8)  # below: a cluster of the first epoch
-    page.get_by_text("of epoch 0: 3 recordings").wait_for()
+    page.get_by_text("of epoch 0: 3 videos").wait_for()
     page.locator(".clip.wrong").nth(1).wait_for()  # three classes in it
     page.wait_for_function(f"!!({FIGURE})('Shared information')")
     shot(page, "clusters")

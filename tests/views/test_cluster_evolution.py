@@ -50,7 +50,7 @@ def test_clusters_that_become_classes(run):
     nmi = view.nmi.series["with the classes"]
     assert nmi.x == [0, 5, 10] and nmi.y[2] == pytest.approx(1) and nmi.y[1] == pytest.approx(0)
     assert view.counts.series["clusters"].y == [6, 2, 3]
-    assert view.counts.series["of one recording"].y == [6, 0, 0]
+    assert view.counts.series["of one video"].y == [6, 0, 0]
     assert view.rates.series["positives"].y[-1] == 0
     assert view.rates.series["negatives"].y[-1] == 0
     assert len(view.loops.items) == 2 and len({i["chip"] for i in view.loops.items}) == 1
@@ -68,8 +68,21 @@ def test_a_block_shows_its_recordings_the_odd_ones_marked(run):
     view._take(0.5, 0.5)
     view._take(None, None)
     assert view.block == (0, 1)
-    view._play("take02")
+    view._play(view.loops.items[2]["id"])
     assert view.cursor.recording == "take02" and view.cursor.loop == [0, 59]
+
+
+def test_cameras_of_a_recording_may_be_in_different_clusters(run):
+    twice = [f"take{k:02}" for k in range(6) for _ in range(2)]
+    (run.folder / "clusters").mkdir()
+    rows = pd.DataFrame({"recording": twice, "cluster": [0, 1] * 6})
+    for epoch in (0, 1):
+        rows.to_parquet(run.folder / "clusters" / f"{epoch}.parquet")
+    view = opened(run)
+    view.block = (1, 1)
+    assert "6 videos" in view._title.object
+    assert [i["caption"] for i in view.loops.items] == ["right"] * 6
+    assert view.nmi.series["with those before"].y == pytest.approx([1])
 
 
 def test_new_clusterings_come_by_themselves(run):

@@ -14,7 +14,7 @@ from workbench.analysis.clusters import cluster_scores
 from workbench.analysis.mining import false_rates
 from workbench.data.manifest import DataSet
 from workbench.training.run import Run
-from workbench.views.cluster_plots import REST, Flow, FlowPlot
+from workbench.views.cluster_plots import REST, Flow, FlowPlot, by_video, count
 from workbench.views.curves import CurvePlot
 from workbench.views.gate import empty
 from workbench.views.loops import Loops, seconds, sheet, whole
@@ -26,13 +26,13 @@ from workbench.views.ticking import Task, Ticker
 COLUMNS = 7
 """Epochs side by side; of more, some evenly chosen ones, the first and last among them."""
 SHOWN = 16
-"""Recordings of a cluster that are shown."""
+"""Videos of a cluster that are shown."""
 
 
 class ClusterEvolution(Watching, pn.viewable.Viewer):
     """The clusters of a run, epoch by epoch: which went where, how many, and how right.
 
-    A click on a cluster shows its recordings as loops; a click on one of those plays it. New
+    A click on a cluster shows its videos as loops; a click on one of those plays it. New
     clusterings of a run that trains come by themselves.
     """
 
@@ -45,6 +45,9 @@ class ClusterEvolution(Watching, pn.viewable.Viewer):
         self.run = run
         self.classes = classes_of(dataset)
         self._colors = palette(c for c in self.classes.values() if c)
+        table = dataset.table
+        nth = table.groupby("recording").cumcount()
+        self._videos = {key: i for i, key in enumerate(zip(table["recording"], nth, strict=True))}
         self.epochs: list[int] = []
         self.flow: Flow | None = None
         self._task: Task | None = None
@@ -81,14 +84,13 @@ class ClusterEvolution(Watching, pn.viewable.Viewer):
 
     def _judge(self, epoch: int) -> dict[str, float]:
         """What is to be known of a clustering, the ones before it first."""
-        table = self.run.clusters(epoch).drop_duplicates("recording").set_index("recording")
-        clusters, found = table["cluster"], {}
+        clusters, found = by_video(self.run.clusters(epoch)), {}
         if self._before is not None:
             both = pd.concat([self._before[1], clusters], axis=1, join="inner")
             if len(both):
                 found["before"] = cluster_scores(*both.to_numpy().T).nmi
         self._before = epoch, clusters
-        labels = clusters.index.map(lambda name: self.classes.get(name)).to_numpy(object)
+        labels = np.array([self.classes.get(name) for name, _ in clusters.index], object)
         known = ~pd.isna(labels)
         found |= {"count": clusters.nunique(), "single": int((clusters.value_counts() == 1).sum())}
         if known.sum() > 1:
@@ -106,7 +108,7 @@ class ClusterEvolution(Watching, pn.viewable.Viewer):
                 (self.nmi, "with the classes", "nmi"),
                 (self.nmi, "with those before", "before"),
                 (self.counts, "clusters", "count"),
-                (self.counts, "of one recording", "single"),
+                (self.counts, "of one video", "single"),
                 (self.rates, "positives", "positive"),
                 (self.rates, "negatives", "negative"),
             ):
@@ -155,22 +157,24 @@ class ClusterEvolution(Watching, pn.viewable.Viewer):
                 self.block = found
 
     def _show_block(self) -> None:
-        """The recordings of a cluster, those of its commonest class first."""
+        """The videos of a cluster, those of its commonest class first."""
         flow, (column, block) = self.flow, self.block
         if flow is None or not 0 <= column < len(flow.epochs) or block not in flow.edges[column]:
             return
-        names = [str(n) for n in flow.members(column, block)]
-        counts = pd.Series([self.classes.get(n) or "" for n in names]).value_counts()
+        rows = flow.members(column, block)
+        counts = pd.Series(flow.labels[rows]).value_counts()
         common = counts.index[0]
-        names.sort(key=lambda n: -counts[self.classes.get(n) or ""])
+        rows = sorted(rows, key=lambda row: -counts[flow.labels[row]])
         moments, items = [], []
-        for name in [n for n in names if n in self.classes][:SHOWN]:
-            video, label = self.dataset.cameras(name)[0], self.classes[name]
-            moment = whole(self.dataset, video)
+        here = [self._videos.get((flow.recordings[row], flow.nth[row])) for row in rows]
+        for video in [v for v in here if v is not None][:SHOWN]:
+            about, moment = self.dataset.videos[video], whole(self.dataset, video)
+            label = self.classes[about.recording]
             moments.append(moment)
             odd = bool(common and label and label != common)
             items.append({
-                "id": name, "title": name, "mark": "wrong" if odd else "",
+                "id": str(video), "title": about.recording, "caption": str(about.camera),
+                "mark": "wrong" if odd else "",
                 "note": "other class" if odd else "", "chip": label or "",
                 "color": self._colors.get(label, GREY), **sheet(self.dataset, moment),
             })  # fmt: skip
@@ -180,22 +184,21 @@ class ClusterEvolution(Watching, pn.viewable.Viewer):
             )
             what = "The smaller clusters" if block == REST else f"Cluster {block}"
             mix = ", ".join(f"{n} {escape(str(c))}" for c, n in counts.items() if c)
-            more = f"; {SHOWN} are shown" if len(names) > SHOWN else ""
+            more = f"; {SHOWN} are shown" if len(rows) > SHOWN else ""
             self._title.object = (
-                f"<b>{what}</b> of epoch {flow.epochs[column]}: {len(names)} "
-                f"recording{'s' * (len(names) != 1)}{f' ({mix})' if mix else ''}{more}. "
+                f"<b>{what}</b> of epoch {flow.epochs[column]}: {count(len(rows))}"
+                f"{f' ({mix})' if mix else ''}{more}. "
                 "Click to play:"
             )
             self.plot.mark(column, block)
 
-    def _play(self, name: str) -> None:
-        """Play a recording in the player."""
-        video = self.dataset.cameras(name)[0]
-        offset, moment = self.dataset.videos[video].offset, whole(self.dataset, video)
-        self.loops.selected = name
-        last = min(moment.last - offset, self.dataset.length(name) - 1)
-        first = min(max(0, moment.first - offset), max(0, last))
-        self.cursor.play(first, max(first, last), self.name, name)
+    def _play(self, video: str) -> None:
+        """Play a clip in the player."""
+        about, moment = self.dataset.videos[int(video)], whole(self.dataset, int(video))
+        self.loops.selected = video
+        last = min(moment.last - about.offset, self.dataset.length(about.recording) - 1)
+        first = min(max(0, moment.first - about.offset), max(0, last))
+        self.cursor.play(first, max(first, last), self.name, about.recording)
 
     # -- the page
 
@@ -208,7 +211,7 @@ class ClusterEvolution(Watching, pn.viewable.Viewer):
         )  # fmt: skip
         self.counts = CurvePlot(
             "How many: dotted is classes", "clusters",
-            ["clusters", "of one recording"], levels={"classes": "dotted"}, **more,
+            ["clusters", "of one video"], levels={"classes": "dotted"}, **more,
         )  # fmt: skip
         self.rates = CurvePlot(
             "False ones: both should fall", "share of the pairs",
@@ -217,7 +220,7 @@ class ClusterEvolution(Watching, pn.viewable.Viewer):
         )  # fmt: skip
         self._note = pmui.Alert(severity="info", visible=False, margin=(4, 8), **wide)
         self._title = pn.pane.HTML("", margin=(4, 10), styles={"font-size": "13px"}, **wide)
-        self.loops = Loops(self._play, title="recordings of a cluster", clip_width=112)
+        self.loops = Loops(self._play, title="videos of a cluster", clip_width=112)
         self._body = pn.Column(
             self._note, pn.pane.Bokeh(self.plot.figure, margin=(0, 4), **wide), self._title,
             self.loops, pn.Column(self.nmi, self.counts, self.rates, styles=GRID, **wide),

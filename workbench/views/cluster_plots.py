@@ -24,30 +24,29 @@ STEPS = 16
 
 @dataclass(frozen=True)
 class Flow:
-    """N recordings in the blocks of E epochs, and where they lie one above the other."""
+    """N videos in the blocks of E epochs, and where they lie one above the other."""
 
     epochs: tuple[int, ...]
     recordings: np.ndarray
-    """(N,) names."""
+    """(N,) names of the recordings they are of."""
+    nth: np.ndarray
+    """(N,) which video of its recording each is, from 0."""
     blocks: np.ndarray
     """(N, E) the cluster of each, or REST."""
     labels: np.ndarray
     """(N,) classes; "" unknown."""
     edges: tuple[dict[int, tuple[float, float]], ...]
-    """For each epoch, where the block of a cluster begins and ends, upwards, in recordings."""
+    """For each epoch, where a cluster begins and ends, upwards; the picture is 1 high."""
 
     @classmethod
     def of(cls, tables: dict[int, pd.DataFrame], classes: dict[str, str | None]) -> Flow:
-        """The recordings that are in the clusters of every epoch. tables: recording, cluster."""
-        wide = pd.concat(
-            {e: t.drop_duplicates("recording").set_index("recording")["cluster"]
-             for e, t in tables.items()}, axis=1, join="inner",
-        )  # fmt: skip
+        """The videos that are in the clusters of every epoch. tables: recording, cluster."""
+        wide = pd.concat({e: by_video(t) for e, t in tables.items()}, axis=1, join="inner")
         blocks = wide.to_numpy().copy()
         for column in blocks.T:
             sizes = pd.Series(column).value_counts()
             column[~np.isin(column, sizes.index[:BLOCKS])] = REST
-        names = wide.index.to_numpy(object)
+        names, nth = (wide.index.get_level_values(k).to_numpy() for k in (0, 1))
         labels = np.array([classes.get(n) or "" for n in names], object)
         edges = []
         rank = pd.factorize(labels, sort=True)[0].astype(float)
@@ -55,7 +54,7 @@ class Flow:
             edges.append(_stacked(column, rank))
             middle = {b: sum(e) / 2 for b, e in edges[-1].items()}
             rank = np.array([middle[b] for b in column])
-        return cls(tuple(tables), names, blocks, labels, tuple(edges))
+        return cls(tuple(tables), names, nth, blocks, labels, tuple(edges))
 
     @property
     def half(self) -> float:
@@ -63,8 +62,8 @@ class Flow:
         return WIDE * max(2, len(self.epochs))
 
     def members(self, column: int, block: int) -> np.ndarray:
-        """The recordings of a block."""
-        return self.recordings[self.blocks[:, column] == block]
+        """The rows of a block."""
+        return np.flatnonzero(self.blocks[:, column] == block)
 
     def block_at(self, x: float, y: float) -> tuple[int, int] | None:
         """Which epoch's (place) which block is at a place of the picture."""
@@ -75,6 +74,16 @@ class Flow:
             if low <= y <= high:
                 return column, block
         return None
+
+
+def by_video(table: pd.DataFrame) -> pd.Series:
+    """The cluster of each row of recording, cluster; a recording has a row for each of its videos.
+
+    By the name of the recording, and the number of the video of it, from 0.
+    """
+    return table.assign(nth=table.groupby("recording").cumcount()).set_index(["recording", "nth"])[
+        "cluster"
+    ]
 
 
 def _stacked(column: np.ndarray, rank: np.ndarray) -> dict[int, tuple[float, float]]:
@@ -145,9 +154,7 @@ class FlowPlot:
                 blocks["top"].append(high)
                 blocks["color"].append(GREY if block == REST else colors.get(label, GREY))
                 blocks["line"].append(None)
-                blocks["tip"].append(
-                    f"epoch {flow.epochs[c]}, {name}: {len(mine)} recordings{mostly}"
-                )
+                blocks["tip"].append(f"epoch {flow.epochs[c]}, {name}: {count(len(mine))}{mostly}")
                 blocks["key"].append(f"{c} {block}")
         self.blocks.data = blocks
 
@@ -189,8 +196,13 @@ def _ribbons(flow: Flow, c: int, colors: dict[str, str]):
         what = f" of {part.label}" if part.label else ""
         yield (
             [*x, *x[::-1]], [*low, *high[::-1]], colors.get(part.label, GREY),
-            f"{part.n} recordings{what}: {names[0]} to {names[1]}",
+            f"{count(part.n)}{what}: {names[0]} to {names[1]}",
         )  # fmt: skip
+
+
+def count(n: int) -> str:
+    """So many videos, in words."""
+    return f"{n} video{'s' * (n != 1)}"
 
 
 def _commonest(labels: np.ndarray) -> tuple[str, float]:
