@@ -32,7 +32,10 @@ def cycles_workspace(root: Path, frames: bool = False, truth: bool = True) -> Wo
         rows.append(dict.fromkeys(COLUMNS) | row | {"note": ""})
         segments += [(name, a, b, what) for what, a, b in ANOMALIES if split == "test"]
         told = {"recording": name, "frame": np.arange(FRAMES), "phase": phase % 1}
-        known.append(pd.DataFrame(told | {"repetition": phase.astype(int)}))
+        odd = np.full(FRAMES, None, object)
+        for what, start, stop in ANOMALIES if split == "test" else []:
+            odd[start:stop] = what
+        known.append(pd.DataFrame(told | {"repetition": phase.astype(int), "anomaly": odd}))
     columns = ["recording", "start", "stop", "label"]
     write_dataset(
         folder, "cycles", 24, pd.DataFrame(rows), pd.DataFrame(segments, columns=columns), []

@@ -82,6 +82,11 @@ def test_perfect_features_count_and_tell_the_phase(perfect, dataset):
         assert r["true_count"] == pytest.approx(turned, abs=0.1)
 
 
+def test_what_is_normal_where_phases_are_judged_is_what_the_truth_says(perfect, dataset):
+    exercises = Embeddings(perfect.z, perfect.index.assign(label="squat"))
+    assert judge_repetition(exercises, dataset, "test")[1]["phase_error"] < 0.05
+
+
 def test_without_val_the_training_recordings_judge_each_other(perfect, dataset):
     index = perfect.index.assign(split=perfect.index["split"].replace("val", "dev"))
     videos = [v for v in dataset.videos if v.split != "val"]

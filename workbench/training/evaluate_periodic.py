@@ -211,6 +211,7 @@ def judge_repetition(
 ) -> tuple[pd.DataFrame, dict]:
     """Phases found in the rows of each recording by themselves, against the truth of the frames.
 
+    Normal is what the truth calls no anomaly, or where it does not speak of any, the labels.
     Rows: phase, true_phase, normal. Scores, NaN where there is none:
     mae, relative_mae, off_by_one: of the count of repetitions of each recording, as found and as
         true, both with the fraction of unfinished ones: mean error, the same as a share of the true
@@ -230,7 +231,10 @@ def judge_repetition(
     told = {str(name): part.set_index("frame") for name, part in truth.groupby("recording")}
     true = np.full(len(e), np.nan)
     for t in _tracks(e, dataset, lambda v: v.recording in told):
-        true[t.rows] = told[t.video.recording]["phase"].reindex(t.frames).to_numpy(float)
+        known = told[t.video.recording].reindex(t.frames)
+        true[t.rows] = known["phase"].to_numpy(float)
+        if "anomaly" in known:  # a segment may be an exercise, which is nothing abnormal
+            abnormal[t.rows] = known["anomaly"].notna().to_numpy()
     tracks = [t for t in tracks if np.isfinite(true[t.rows]).any()]
     if not tracks:
         raise ValueError(
