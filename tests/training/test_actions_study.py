@@ -99,7 +99,7 @@ def test_rows_are_trained_scored_and_told(workspace, monkeypatch):
     assert np.isfinite(scores.loc[actions.WHOLE, ["first_nmi", "last_false_positives"]]).all()
     fused = next(c for c in plan.cells if c.row == name(RANDOM, FUSED))
     streams = [run.config.data.clip.stream for run in actions.judged(fused, workspace)]
-    assert sorted(streams) == ["flow", "rgb"]
+    assert sorted(streams) == ["diff", "flow"]
     z, labels = actions.features(fused, workspace)
     assert z.shape == (12, 2 * 128) and labels == [v.label for v in _data(workspace).videos]
     run = Run(workspace.runs / "actions-quick-boxes-cpr-rgb-turn-1-0")

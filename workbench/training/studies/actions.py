@@ -5,10 +5,10 @@ those of split test: retrieval among the training recordings (centred, the encod
 the mean of windows), prototypes as clusters (ViCC's table 1), FINCH's clusters, and of methods that
 look for positives how many of those are right. All get the same network, steps, batch, optimizer,
 augmentation and clips, none is tuned by itself. What differs from the papers: a demo that is drawn,
-flow by DIS, pictures of 40 pixels and a small network, Adam at one rate in place of each paper's
-optimizer, far fewer steps. Stages have the papers' shares: 300 epochs of one stream (ViCC's of a
-cosine of 500), then twice 100 with the other as teacher; a row of one stream alone has as many
-steps as these together.
+frame differences in place of RGB (see STREAMS), flow by DIS, pictures of 40 pixels and a small
+network, Adam at one rate in place of each paper's optimizer, far fewer steps. Stages have the
+papers' shares: 300 epochs of one stream (ViCC's of a cosine of 500), then twice 100 with the other
+as teacher; a row of one stream alone has as many steps as these together.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ BASELINE, PROTOTYPES, QUEUE, MINED, CLUSTERED = (
     "nothing learned", "ViCC", "ViCC's queue", "CoCLR, CPR", "SLIC"
 )  # fmt: skip
 RGB, FLOW, FUSED = "RGB", "Flow", "R+F"
-STREAMS: dict[str, Stream] = {RGB: "rgb", FLOW: "flow"}
+STREAMS: dict[str, Stream] = {RGB: "diff", FLOW: "flow"}
+"""Differences of RGB frames in place of RGB: of pictures as they are, runs of some hundred steps
+learn who is in which hall and no action, alone (SimCLR) and with flow as teacher (ViCC)."""
 SCORES = {
     "r1": "R@1",
     "r5": "R@5",
@@ -210,8 +212,8 @@ class _Grid:
         for turn in (1, 2):
             for s, other in ((RGB, FLOW), (FLOW, RGB)):
                 last[s] = self._stage(
-                    f"{words} {s} turn {turn}", s, method, TwoStreams(), steps=self.size.turn,
-                    init=last[s].name, teacher=last[other].name,
+                    f"{words} {s} turn {turn}", s, method, TwoStreams(other=STREAMS[other]),
+                    steps=self.size.turn, init=last[s].name, teacher=last[other].name,
                 )  # fmt: skip
                 order.append(last[s])
                 if s == RGB:
