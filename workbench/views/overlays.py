@@ -36,11 +36,16 @@ class Blocks:
     """K letters, the same for parts that are alike."""
 
     @classmethod
-    def of(cls, z: np.ndarray, frames: np.ndarray) -> Blocks:
-        """Those of a recording. z: (T, D); frames: (T,). Long ones are averaged to PLACES rows."""
+    def of(cls, z: np.ndarray, frames: np.ndarray, normal: np.ndarray | None = None) -> Blocks:
+        """Those of a recording. z: (T, D); frames: (T,). Long ones are averaged to PLACES rows.
+
+        normal: (M, D) of other recordings; what changes in these too is usual.
+        """
         rows, n = pooled(z, PLACES)
-        edges = blocks(rows)
-        names = block_names(rows, edges)
+        known = normal is not None and len(normal) > 0
+        usual = pooled(normal, -(-len(normal) // n))[0] if known else None
+        edges = blocks(rows, normal=usual)
+        names = block_names(rows, edges, normal=usual)
         ends = np.append(frames - step(frames) / 2, frames[-1] + step(frames) / 2)
         return cls(ends[np.minimum(n * edges, len(frames))], names)
 

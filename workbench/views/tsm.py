@@ -291,8 +291,12 @@ class SimilarityView(Watching, pn.viewable.Viewer):
             return Cycle.of(self.embeddings, *sides[0])
         if kind != "blocks":
             return {"match": Match, "change": Change}[kind].of(self.embeddings, *sides)
-        rows = rows_of(self.embeddings, *sides[0])
-        return Blocks.of(self.embeddings.z[rows], self.embeddings.index["frame"].to_numpy()[rows])
+        (recording, camera), index = sides[0], self.embeddings.index
+        rows = rows_of(self.embeddings, recording, camera)
+        train = (index["split"] == "train") & (index["recording"] != recording)
+        normal = (train & (index["camera"] == camera)).to_numpy()
+        z = self.embeddings.z
+        return Blocks.of(z[rows], index["frame"].to_numpy()[rows], z[normal])
 
     def tick(self) -> None:
         """Draw what was looked for, once it is found; then look for what is left."""

@@ -41,7 +41,7 @@ def blocks_in_words(blocks: Blocks, fps: float) -> str:
         return "<b>One block</b>: on average it is the same from beginning to end."
     parts = ", ".join(
         f'<span style="white-space:nowrap">{_swatch(blocks.colors[name])}{name} '
-        f"{a / fps:.1f} to {b / fps:.1f} s</span>"
+        f"{max(a, 0) / fps:.1f} to {b / fps:.1f} s</span>"
         for name, (a, b) in zip(blocks.names, pairwise(blocks.edges), strict=True)
     )
     alike = len(set(blocks.names)) < len(blocks.names)
