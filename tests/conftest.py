@@ -5,10 +5,12 @@ import shutil
 
 import pytest
 
-from workbench.workspace import Workspace
-
 # Two threads of a pool that is asked for at once by several processes only wait for each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # `-n`: the cores are shared by tests, not by threads
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from workbench.workspace import Workspace  # below: what it loads reads these
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Imports go down only: the table of the architecture, checked on the source."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,13 @@ NEVER = {
 }
 
 
+@cache
 def imports(path):
     """Every imported dotted name of a file, wherever in the file it stands."""
+    return tuple(_imports(path))
+
+
+def _imports(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
