@@ -36,9 +36,8 @@ def watchers(store):
 
 def test_views_of_another_data_set_let_go_of_the_state(place):
     app, store = runpy.run_path(str(APP)), Store(place)
-    shell = Shell(
-        "", [PageSpec(n, i, lambda b=b: b(store), *more) for n, i, b, *more in app["PAGES"]]
-    )
+    pages = [page for some in app["PAGES"].values() for page in some]
+    shell = Shell("", [PageSpec(n, i, lambda b=b: b(store), *more) for n, i, b, *more in pages])
     store.param.watch(lambda _: shell.open(), "version")
     inspector, counts = Inspector(store), {"few": set(), "swings": set()}
     for k in range(10):
