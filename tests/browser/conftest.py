@@ -7,11 +7,16 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.views.detected import write_detection
+from tests.views.swing_workspace import swing_workspace
+
 ROOT = Path(__file__).parents[2]
+APP = ROOT / "apps" / "explorer.py"
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 FLAGS = [
     "--headless=new",
@@ -94,6 +99,25 @@ def served(tmp_path_factory):
     script: the path or the text of an app for `panel serve`, or a program that takes the port as
     its only argument (`served(text, program=True)`). `served.log(url)` is what a server said.
     """
+    with serving(tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def swings_url(tmp_path_factory):
+    """The explorer on the swings, for all tests that leave them as they are.
+
+    A server's first page takes longest: it imports everything.
+    """
+    workspace = swing_workspace(tmp_path_factory.mktemp("swings"), videos=True)
+    write_detection(workspace)
+    with serving(tmp_path_factory) as start:
+        yield start(APP, WORKBENCH_WORKSPACE=str(workspace.root))
+
+
+@contextmanager
+def serving(tmp_path_factory):
+    """See `served`."""
     running = {}
 
     def start(script, *flags, program=False, path=None, **environment):
@@ -126,11 +150,13 @@ def served(tmp_path_factory):
         pytest.fail(f"the server did not start:\n{log.read_text()}")
 
     start.log = lambda url: running[url][1].read_text()
-    yield start
-    for process, _ in running.values():
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    try:
+        yield start
+    finally:
+        for process, _ in running.values():
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.still import still
 from tests.browser.test_detection import FIGURE
 from tests.views.line_workspace import line_workspace
 
@@ -32,8 +33,7 @@ def test_the_threshold_moves_and_an_alarm_plays_beside_what_is_normal(url, new_p
     page.goto(f"{url}?page=Anomalies&recording=wrong0")
     page.locator(".judged").wait_for()
     page.locator(".grid[aria-label='alarms'] .card").first.wait_for()
-    page.wait_for_function(f"!!({FIGURE})('click to go there')")
-    page.wait_for_timeout(1500)
+    still(page, FIGURE, "click to go there")
 
     old = page.evaluate(LINE, ["wrong0", ANOMALY])
     page.get_by_role("slider", name="Threshold").press("ArrowRight")

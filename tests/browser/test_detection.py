@@ -3,41 +3,29 @@
 import os
 from pathlib import Path
 
-import pytest
+from tests.browser.still import still
+from tests.views.detected import CLASSES
 
-from tests.views.detected import CLASSES, write_detection
-from tests.views.swing_workspace import swing_workspace
-
-APP = Path(__file__).parents[2] / "apps" / "explorer.py"
 SHOTS = os.environ.get("WORKBENCH_SCREENSHOTS")
 
 FIGURE = """title => {
   for (const root of Bokeh.documents) for (const model of root._all_models.values())
     if (model.type === 'Figure' && model.title.text.includes(title)) {
       const view = Bokeh.index.find_one_by_id(model.id)
+      if (!view?.canvas_view) continue
       const b = view.canvas_view.el.getBoundingClientRect(), f = view.frame.bbox
       return {x: b.x + f.left, y: b.y + f.top, w: f.width, h: f.height}
     }
 }"""
 
 
-@pytest.fixture(scope="module")
-def url(served, tmp_path_factory):
-    workspace = swing_workspace(tmp_path_factory.mktemp("swings"), videos=True)
-    write_detection(workspace)
-    return served(APP, WORKBENCH_WORKSPACE=str(workspace.root))
-
-
-def test_a_cell_plays_its_chunks_and_the_timeline_is_tied_to_the_cursor(url, new_page):
+def test_a_cell_plays_its_chunks_and_the_timeline_is_tied_to_the_cursor(swings_url, new_page):
     page = new_page(viewport={"width": 1500, "height": 1300})
     page.set_default_timeout(60_000)
-    page.goto(f"{url}?page=Detection")
+    page.goto(f"{swings_url}?page=Detection")
     page.locator(".detected").wait_for()
     page.locator(".player video").first.wait_for()
-    page.wait_for_function(f"!!({FIGURE})('Click a cell')")
-    page.wait_for_timeout(1500)
-
-    box, n = page.evaluate(FIGURE, "Click a cell"), len(CLASSES)
+    box, n = still(page, FIGURE, "Click a cell"), len(CLASSES)
     x, y = (CLASSES.index(name) + 0.5 for name in ("spin", "jump"))
     page.mouse.click(box["x"] + box["w"] * x / n, box["y"] + box["h"] * y / n)
     cards = page.locator(".grid[aria-label='chunks of the cell'] .card")

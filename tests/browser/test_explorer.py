@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.still import still
 from tests.views.swing_workspace import swing_workspace
 
 ROOT = Path(__file__).parents[2]
@@ -15,20 +16,14 @@ APP = ROOT / "apps" / "explorer.py"
 SHOTS = os.environ.get("WORKBENCH_SCREENSHOTS")  # a folder to keep screenshots in
 
 
-@pytest.fixture(scope="module")
-def url(served, tmp_path_factory):
-    workspace = swing_workspace(tmp_path_factory.mktemp("swings"), videos=True)
-    return served(APP, WORKBENCH_WORKSPACE=str(workspace.root))
-
-
 @pytest.fixture
-def explorer(new_page, url):
+def explorer(new_page, swings_url):
     def open_explorer(query="", **options):
         page = new_page(**options)
         page.set_default_timeout(60_000)
         page.outside = []
         page.on("request", lambda r: page.outside.append(r.url) if not local(r.url) else None)
-        page.goto(url + query)
+        page.goto(swings_url + query)
         page.wait_for_selector('[role="tab"]')
         return page
 
@@ -98,12 +93,7 @@ def at_rest(page):
     """Where the matrix lies, once both moments are there and nothing has moved for a while."""
     page.locator(".bk-Canvas").first.wait_for()
     page.locator("section[data-frame] >> nth=1").wait_for()
-    before, deadline = None, time.monotonic() + 30
-    while (found := page.evaluate(INNER)) != before:
-        assert time.monotonic() < deadline, f"the matrix keeps moving: {before}, {found}"
-        before = found
-        page.wait_for_timeout(500)
-    return found
+    return still(page, INNER)
 
 
 def test_a_click_in_the_similarity_matrix_shows_both_moments(explorer):
@@ -171,6 +161,7 @@ INNER = """() => {
   for (const root of Bokeh.documents) for (const model of root._all_models.values())
     if (model.type === 'Figure') {
       const view = Bokeh.index.find_one_by_id(model.id)
+      if (!view?.canvas_view) continue
       const b = view.canvas_view.el.getBoundingClientRect(), f = view.frame.bbox
       return {x: b.x + f.left, y: b.y + f.top, w: f.width, h: f.height}
     }
@@ -180,8 +171,7 @@ INNER = """() => {
 def test_a_tap_on_the_map_selects_and_brings_its_neighbours(explorer):
     page = explorer("?page=Map")
     page.locator(".bk-Canvas").first.wait_for()
-    page.wait_for_timeout(1000)
-    where = page.evaluate(DOT, 200)
+    where = still(page, DOT, 200)
     page.mouse.move(where["x"], where["y"])
     page.wait_for_selector("div[style*=background-image][style*=background-position]")
     shot(page, "map")
@@ -201,6 +191,7 @@ DOT = """k => {
   for (const root of Bokeh.documents) for (const model of root._all_models.values())
     if (model.type === 'Figure') {
       const view = Bokeh.index.find_one_by_id(model.id)
+      if (!view?.canvas_view) continue
       for (const r of model.renderers) {
         const d = r.data_source.data
         if (!d.recording) continue
@@ -250,9 +241,9 @@ def test_dark_mode_reaches_the_plots(explorer):
 def test_a_narrow_window_shows_the_page_and_not_the_drawers(explorer):
     page = explorer(viewport={"width": 520, "height": 860})
     page.wait_for_selector(".card")
-    page.wait_for_timeout(1500)
+    place = "e => (({x, y, width, height}) => ({x, y, width, height}))(e.getBoundingClientRect())"
+    box = still(page.locator(".card").first, place)
     shot(page, "clips-narrow")
-    box = page.locator(".card").first.bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 520
     top = page.evaluate(
         "([x, y]) => { let e = document.elementFromPoint(x, y);"

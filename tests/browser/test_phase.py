@@ -3,28 +3,20 @@
 import os
 from pathlib import Path
 
-import pytest
-
+from tests.browser.still import still
 from tests.browser.test_detection import FIGURE, spread
-from tests.views.swing_workspace import PERIOD, swing_workspace
+from tests.views.swing_workspace import PERIOD
 
-APP = Path(__file__).parents[2] / "apps" / "explorer.py"
 SHOTS = os.environ.get("WORKBENCH_SCREENSHOTS")
 
 LINES = """() => Bokeh.documents.flatMap(d => [...d._all_models.values()].filter(
   m => m.type === 'Span' && m.name?.endsWith('-line')).map(m => m.location))"""
 
 
-@pytest.fixture(scope="module")
-def url(served, tmp_path_factory):
-    workspace = swing_workspace(tmp_path_factory.mktemp("swings"), videos=True)
-    return served(APP, WORKBENCH_WORKSPACE=str(workspace.root))
-
-
-def test_repetitions_are_counted_seen_and_sought(url, new_page):
+def test_repetitions_are_counted_seen_and_sought(swings_url, new_page):
     page = new_page(viewport={"width": 1500, "height": 1500})
     page.set_default_timeout(60_000)
-    page.goto(f"{url}?page=Phase&recording=take01&frame=6")
+    page.goto(f"{swings_url}?page=Phase&recording=take01&frame=6")
     page.get_by_text("Repetition 1 of 3").wait_for()
     page.locator(".player video").first.wait_for()
     slots = page.locator(".strip .slot")
@@ -32,8 +24,7 @@ def test_repetitions_are_counted_seen_and_sought(url, new_page):
     assert slots.count() == 3
     frames = [int(slots.nth(k).get_attribute("data-frame")) for k in range(2)]
     assert frames[1] - frames[0] == PERIOD and abs(frames[0] - 6) <= 2
-    page.wait_for_function(f"!!({FIGURE})('ramp')")
-    page.wait_for_timeout(1000)
+    still(page, FIGURE, "ramp")
 
     slots.nth(1).click()  # the same phase, one repetition on
     page.get_by_text("Repetition 2 of 3").wait_for()

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.views.swing_workspace import swing_workspace
+from tests.browser.still import still
 
-APP = Path(__file__).parents[2] / "apps" / "explorer.py"
 PLOT = """() => {
   const all = r => [...r.querySelectorAll('*')].flatMap(
     e => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])])
@@ -27,24 +26,17 @@ SHOWN = """() => __all(document)
     parseInt(e.querySelector('.count').textContent)])"""
 
 
-@pytest.fixture(scope="module")
-def url(served, tmp_path_factory):
-    workspace = swing_workspace(tmp_path_factory.mktemp("swings"), videos=True)
-    return served(APP, WORKBENCH_WORKSPACE=str(workspace.root))
-
-
 @pytest.fixture
-def plot(new_page, url):
+def plot(new_page, swings_url):
     """Opens the page of a recording: plot(recording) -> page, and where the matrix is."""
 
     def open_plot(recording):
         page = new_page()
         page.set_default_timeout(60_000)
-        page.goto(f"{url}?page=Similarity&recording={recording}&frame=10")
+        page.goto(f"{swings_url}?page=Similarity&recording={recording}&frame=10")
         page.locator(".bk-Canvas").first.wait_for()
         page.wait_for_selector("text=Looking", state="detached")
-        page.wait_for_timeout(1000)
-        return page, page.evaluate(PLOT)
+        return page, still(page, PLOT)
 
     return open_plot
 
@@ -108,8 +100,7 @@ def test_a_click_shows_moments_of_two_recordings_that_play_along_the_path(plot):
     page.get_by_role("menuitem", name="take04", exact=True).click()
     page.wait_for_selector("text=between matched moments")
     page.wait_for_selector("text=Row: take04")
-    page.wait_for_timeout(500)
-    area = page.evaluate(PLOT)
+    area = still(page, PLOT)
     page.mouse.click(*at(area, 40, 20))
     page.wait_for_function(f"() => ({SEEN})().every((k, i) => Math.abs(k - [40, 20][i]) <= 2)")
     page.wait_for_selector("section[data-frame] .picture img >> nth=3")  # the stored frames
