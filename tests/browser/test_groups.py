@@ -132,7 +132,13 @@ def test_clusters_along_training(explorer):
     page.get_by_text("of epoch 0: 3 videos").wait_for()
     page.locator(".clip.wrong").nth(1).wait_for()  # three classes in it
     page.wait_for_function(f"!!({FIGURE})('Shared information')")
+    assert all(x == sorted(set(x)) for x in page.evaluate(CURVES))  # no point comes twice
     shot(page, "clusters")
+
+
+CURVES = """() => Bokeh.documents.flatMap(d => [...d._all_models.values()])
+  .filter(m => m.type === 'ColumnDataSource' && Object.keys(m.data).sort().join() === 'x,y')
+  .map(m => [...m.data.x]).filter(x => x.length)"""
 
 
 def test_a_query_beside_its_nearest(explorer):

@@ -115,6 +115,7 @@ class CurvePlot(pn.viewable.Viewer):
         legend.update(orientation="horizontal", padding=0, margin=0, click_policy="hide")
         self.figure.add_layout(legend, "below")
         self._end = 1.0  # the last step, to which level lines reach
+        self._sent = True  # nothing of it is on its way to a browser
         self._pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(4, 4))
         # empty until there is something to see: Bokeh finds no range for a plot without points
         self._view = pn.Column(sizing_mode="stretch_width", margin=0)
@@ -125,7 +126,7 @@ class CurvePlot(pn.viewable.Viewer):
             return
         source, series = self.sources[name], self.series[name]
         new = series.add(points)
-        if new is None:
+        if new is None or not self._sent:
             source.data = {"x": list(series.x), "y": list(series.y)}
         elif new[0]:
             source.stream({"x": new[0], "y": new[1]})
@@ -153,8 +154,18 @@ class CurvePlot(pn.viewable.Viewer):
         self.series = {name: Series() for name in self.series}
 
     def _show(self) -> None:
-        if not self._view.objects:
-            self._view.append(self._pane)
+        if self._view.objects:
+            return
+        self._view.append(self._pane)
+        document = pn.state.curdoc
+        if document is not None and document.session_context:
+            # a browser gets a new plot as it is once this callback is over: what is streamed until
+            # then would come to it twice
+            self._sent = False
+            document.add_next_tick_callback(self._has_it)
+
+    def _has_it(self) -> None:
+        self._sent = True
 
     def _draw(self, name: str, faint: bool, markers: bool) -> None:
         source = self.sources[name] = ColumnDataSource({"x": [], "y": []})
