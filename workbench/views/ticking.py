@@ -62,8 +62,8 @@ class Ticker:
         if self._absent > GRACE:
             self.stop()
         else:
-            # Bokeh sends what is changed in a plot once this returns, Panel the rest at once: a plot
-            # could be told of before it is there. Within this all is sent in order.
+            # Bokeh sends what is changed in a plot once this returns, Panel the rest at once: a
+            # plot could be told of before it is there. Within this all is sent in order.
             with pn.io.unlocked(policy="collect"):
                 self._function()
 
