@@ -65,7 +65,7 @@ def new_page(chromium):
     def open_page(url=None, **options):
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)  # a busy machine is no failure
         page.errors = []
 
         def note(message):  # a server behind a prefix looks for its icon in the wrong place

@@ -100,7 +100,7 @@ def told(page):
     return json.loads(page.locator(".told pre").inner_text())
 
 
-def until(page, known, seconds=5):
+def until(page, known, seconds=30):
     """Waits until Python knows it."""
     deadline = time.monotonic() + seconds
     while not known(told(page)):

@@ -46,8 +46,8 @@ def url(served, tmp_path_factory):
 
 
 def badge(tab, word):
-    """Wait until the state of the watched run is shown."""
-    tab.locator(".MuiChip-label", has_text=word).wait_for(timeout=60_000)
+    """Wait until the state of the watched run is shown; training lets all others go first."""
+    tab.locator(".MuiChip-label", has_text=word).wait_for(timeout=150_000)
 
 
 def step(tab):
@@ -58,7 +58,7 @@ def step(tab):
 
 def wait_for_steps(tab, more_than):
     tab.get_by_text(" of 200,000").first.wait_for(timeout=60_000)
-    for _ in range(300):
+    for _ in range(600):
         if step(tab) > more_than:
             return step(tab)
         tab.wait_for_timeout(200)
@@ -66,6 +66,7 @@ def wait_for_steps(tab, more_than):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_start_watch_from_two_tabs_stop_and_resume(url, new_page):
     tab = new_page()
     tab.goto(url, timeout=90_000)  # the first page of a server imports everything
