@@ -2,6 +2,7 @@
 
 import csv
 import math
+from functools import cache
 
 import av
 import numpy as np
@@ -72,9 +73,16 @@ def machine(tmp_path_factory):
     return folder
 
 
-def judged(machine, name, config=None, sight=None, threshold=None, normal=()):
-    config, sight = config or VigilConfig(), sight or PlainSight()
-    usual = read_reference([machine / "normal.mp4"], sight, config)
+@cache
+def reference(place, config):
+    """What is normal in a video, read once, and how it was looked at."""
+    sight = PlainSight()
+    return read_reference([place], sight, config), sight
+
+
+def judged(machine, name, config=None, threshold=None, normal=()):
+    config = config or VigilConfig()
+    usual, sight = reference(machine / "normal.mp4", config)
     others = judge_whole(Vigil(usual, sight, config), normal)
     limit = choose_threshold(usual, config, others)
     vigil = Vigil(usual, sight, config, limit.value if threshold is None else threshold)
@@ -135,8 +143,8 @@ def test_alarms_are_those_of_the_whole_at_any_threshold(machine, threshold):
 
 
 def test_a_video_left_half_way_keeps_what_was_scored(machine):
-    sight, config = PlainSight(), VigilConfig()
-    usual = read_reference([machine / "normal.mp4"], sight, config)
+    config = VigilConfig()
+    usual, sight = reference(machine / "normal.mp4", config)
     (video,) = watch(str(machine / "strange.mp4"), sight.side)
     vigil = Vigil(usual, sight, config, threshold=0.0)
     found = vigil.start(video)
@@ -148,8 +156,8 @@ def test_a_video_left_half_way_keeps_what_was_scored(machine):
 
 
 def test_a_live_stream_is_judged_row_by_row(machine):
-    sight, config = PlainSight(), VigilConfig(smooth=0.3)
-    usual = read_reference([machine / "normal.mp4"], sight, config)
+    config = VigilConfig(smooth=0.3)
+    usual, sight = reference(machine / "normal.mp4", config)
     (stored,) = watch(str(machine / "strange.mp4"), sight.side)
     drawn = []
 
@@ -170,8 +178,8 @@ def test_a_live_stream_is_judged_row_by_row(machine):
 
 def test_other_rates_are_compared_by_time_and_said(machine, tmp_path):
     write(tmp_path / "slow.mp4", pictures(8, fps=10, strange=[(3, 5)]), 10)
-    sight, config = PlainSight(), VigilConfig()
-    usual = read_reference([machine / "normal.mp4"], sight, config)
+    config = VigilConfig()
+    usual, sight = reference(machine / "normal.mp4", config)
     limit = choose_threshold(usual, config)
     (video,) = watch(str(tmp_path / "slow.mp4"), sight.side)
     vigil = Vigil(usual, sight, config, limit.value)
@@ -221,8 +229,8 @@ def test_a_wrong_frame_rate_shows_in_the_length_of_a_cycle(machine, rate, told):
 
 def test_a_video_of_one_frame_has_a_score(machine, tmp_path):
     write(tmp_path / "one.mp4", [picture(0, strange=True)])
-    sight, config = PlainSight(), VigilConfig()
-    usual = read_reference([machine / "normal.mp4"], sight, config)
+    config = VigilConfig()
+    usual, sight = reference(machine / "normal.mp4", config)
     (video,) = watch(str(tmp_path / "one.mp4"), sight.side)
     vigil = Vigil(usual, sight, config, choose_threshold(usual, config).value)
     found = vigil.start(video)
@@ -234,8 +242,8 @@ def test_a_video_of_one_frame_has_a_score(machine, tmp_path):
 
 def test_pictures_of_another_shape_are_refused(machine, tmp_path):
     write(tmp_path / "wide.mp4", [np.zeros((48, 128, 3), np.uint8)] * 5)
-    sight, config = PlainSight(), VigilConfig()
-    usual = read_reference([machine / "normal.mp4"], sight, config)
+    config = VigilConfig()
+    usual, sight = reference(machine / "normal.mp4", config)
     (video,) = watch(str(tmp_path / "wide.mp4"), sight.side)
     with pytest.raises(ValueError, match=r"128 x 48.*64 x 48.*--run"):
         list((vigil := Vigil(usual, sight, config)).judge(video, vigil.start(video)))
@@ -283,8 +291,8 @@ def test_several_references_and_their_pictures(machine):
 
 
 def test_tables_can_be_read_while_they_grow(machine, tmp_path):
-    sight, config = PlainSight(), VigilConfig()
-    usual = read_reference([machine / "normal.mp4"], sight, config)
+    config = VigilConfig()
+    usual, sight = reference(machine / "normal.mp4", config)
     vigil = Vigil(usual, sight, config, choose_threshold(usual, config).value)
     lines = []
     with Record(tmp_path / "out", usual) as record:
