@@ -9,5 +9,5 @@ def still(page, script, *arg, seconds=60):
     while (found := page.evaluate(script, *arg)) is None or found != before:
         assert time.monotonic() < deadline, f"the page keeps moving: {before}, {found}"
         before = found
-        page.wait_for_timeout(500)
+        time.sleep(0.5)
     return found

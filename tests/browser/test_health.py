@@ -44,7 +44,7 @@ def test_a_collapse_is_seen_on_the_open_page(url, root, new_page):
     page.set_default_timeout(90_000)  # the first page of a server imports everything
     page.goto(f"{url}?page=Health&run=steady")
     page.get_by_text("It learns").wait_for()
-    assert page.get_by_text("Not collapsed").is_visible()
+    page.get_by_text("Not collapsed").wait_for()
     page.locator(".bk-Canvas >> visible=true").nth(7).wait_for()  # six curves, channels, spectrum
     write(root, "steady", [judged(31, DEAD)])
     page.get_by_text("every clip gets nearly the same feature").wait_for()
