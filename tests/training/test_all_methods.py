@@ -51,29 +51,21 @@ def small(method):
     return METHODS[method](**wide | chosen | OWN.get(method, {}))
 
 
-BELONGS = {"cyclecl": "same-phase", "slic": "same-cluster"}
-"""Samplers that methods were made for."""
 TWO = SAMPLERS["two-streams"](other="diff")
 
 
 def pairs():
-    """(method, sampler): each method with the first sampler that gives the views it takes and with
-    the one it belongs to, each sampler with the first method that takes its views.
+    """(method, sampler): all that fit, the sampler giving the views that the method takes.
 
-    What is kept of a method and what is kept of a sampler know nothing of each other: to test all
-    pairs takes minutes and tells no more. Methods that may have a teacher have one where the
-    sampler gives two streams.
+    Methods that may have a teacher have one where the sampler gives two streams.
     """
-    paired = set()
     for m, method in METHODS.items():
         if method().taught_views:
             yield pytest.param(m, TWO, id=f"{m}, taught")
         for s, sampler in SAMPLERS.items():
             n = {"n": method().views} if "n" in sampler.model_fields else FOUR.get(s, {})
             fits = sampler.gives_triplets or not method.needs_triplets
-            fits = fits and sampler(**n).views == method().views and not method.needs_teacher
-            if fits and (not {m, s} <= paired or BELONGS.get(m) == s):
-                paired |= {m, s}
+            if fits and sampler(**n).views == method().views and not method.needs_teacher:
                 yield pytest.param(m, sampler(**n), id=f"{m}, {s}")
 
 
@@ -99,7 +91,9 @@ def plain_sampler(method):
 def turns():
     """Eight videos of a blob that turns, which is what repeats."""
     shape = ClipShape(length=4, stride=1, size=16)
-    return turning(8, frames=48, period=8, shape=shape, size=20, light=0.1)[0]
+    source = turning(8, frames=48, period=8, shape=shape, size=20, light=0.1)[0]
+    videos = [replace(v, label="odd" if i % 2 else "even") for i, v in enumerate(source.videos)]
+    return VideoSource(videos, source.shape, source.frames)
 
 
 @pytest.fixture
