@@ -37,7 +37,7 @@ def test_large_batches_are_reckoned_from_a_few_examples(source, monkeypatch):
     monkeypatch.setattr("workbench.training.plan.PATIENCE", 0.0)
     found = plan(make_experiment(batch=8), source)
     assert found.measured == (2, 4)
-    assert found.memory == pytest.approx(exact.memory, rel=0.1)
+    assert found.memory == exact.memory
 
 
 def test_a_teacher_that_is_yet_to_be_trained_is_stood_in_for(source):

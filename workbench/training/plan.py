@@ -263,16 +263,20 @@ class _Trial:
 
 def _kept(trainer: Trainer, loaded: Loaded) -> float:
     """Bytes of a step's pictures and of what waits for its backward pass."""
-    kept: dict[int, int] = {}
+    batch = trainer.batch(loaded)
+    kept = {}  # the storages themselves: while they are held, no address is given away twice
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        kept[storage.data_ptr()] = storage
         return tensor
 
-    for view in trainer.batch(loaded).views:
+    for view in batch.views:
         note(view)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        trainer.step(loaded)
+        loss, _ = trainer.step_module(lambda: (batch, trainer.clock))
+    if loss.requires_grad:
+        trainer.fabric.backward(loss)
+    trainer.optimizer.zero_grad()
     weights = {p.untyped_storage().data_ptr() for p in trainer.method.parameters()}
-    return float(sum(size for place, size in kept.items() if place not in weights))
+    return float(sum(s.nbytes() for place, s in kept.items() if place not in weights))
