@@ -487,6 +487,7 @@ def study(
     quick: bool = False,
     seeds: int | None = None,
     data: str | None = None,
+    workers: int | None = None,
     workspace: WorkspacePath = None,
 ) -> None:
     """Train and compare what a paper compares, on a demo: a table, its findings and a report.
@@ -501,13 +502,18 @@ def study(
         seeds: How often everything is repeated; default: 3, quick: 1.
         data: Name of the data set; default: judo-full, actions-full, bottling-full or, of its quick
             form, bottling, which are made where they are missing.
+        workers: Runs that are trained at the same time; default: as many as there are cores, 4 at
+            most, and one on a GPU.
         workspace: Where data set, runs, table and report lie.
     """
+    from workbench.training.crew import side_by_side
     from workbench.training.demo import DEMOS
     from workbench.training.studies import DATA, STUDIES
     from workbench.training.study import conduct, load_scores, told
     from workbench.views.report import write_report
 
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1; found {workers}.")
     place = writable(find_workspace(workspace))
     demo, size, seed = DATA[which](quick)
     if data is None and demo not in place.data_names():
@@ -518,7 +524,7 @@ def study(
     place.data_folder(plan.data)
     try:
         with Bar("studying", "step") as bar:
-            for step in conduct(plan, place):
+            for step in conduct(plan, place, workers or side_by_side()):
                 bar.show(step.done, step.total, step.message, step.eta)
     finally:  # a study that is stopped shows what it has
         if (plan.folder(place) / "scores.csv").is_file():

@@ -83,13 +83,44 @@ def test_a_stopped_study_goes_on_where_it_was(workspace):
     assert len(load_scores(plan, workspace)) == 2
 
 
-def test_a_run_that_diverges_is_a_result(workspace):
-    wild = make_experiment(steps=3, evaluations=0, lr=100.0, optimizer="sgd")
-    wild = wild.model_copy(update={"train": wild.train.model_copy(update={"lr": 1e38})})
-    plan = study(
-        Cell("wild", "x", 0, (Stage("wild", wild), stage("probe", init="wild"))),
-        Cell("calm", "x", 0, (stage("calm"),)),
+def wild():
+    """A run whose weights grow 99-fold by the step, and one that would begin with them."""
+    experiment = make_experiment(
+        steps=40, evaluations=0, optimizer="sgd", lr=100.0, weight_decay=1.0, warmup=0.0
     )
+    stages = (Stage("wild", experiment), stage("probe", init="wild"))
+    return Cell("wild", "x", 0, stages)
+
+
+def test_several_runs_at_a_time_make_the_same_table(workspace, tmp_path_factory):
+    shared, second = stage("first"), stage("second", init="first")
+    plan = study(wild(), Cell("a", "x", 0, (shared,)), Cell("b", "x", 0, (shared, second)))
+    steps = list(conduct(plan, workspace, workers=2))
+    assert (steps[-1].done, steps[-1].total) == (49, 49)
+    assert any("1 more at the same time" in step.message for step in steps)
+    apart = box_workspace(tmp_path_factory.mktemp("apart"))
+    list(conduct(plan, apart))
+    pd.testing.assert_frame_equal(load_scores(plan, workspace), load_scores(plan, apart))
+    for name in ("first", "second"):
+        together, alone = (Run(w.runs / name).metrics()["loss"] for w in (workspace, apart))
+        np.testing.assert_allclose(together, alone, rtol=1e-4)
+    assert not (workspace.runs / "probe").exists()
+
+
+def test_runs_at_the_same_time_stop_with_the_study_and_go_on(workspace):
+    plan = study(Cell("a", "x", 0, (stage("one", 400),)), Cell("b", "x", 0, (stage("two", 400),)))
+    pulled = conduct(plan, workspace, workers=2)
+    for step in pulled:
+        if step.done > 20:
+            break
+    pulled.close()
+    states = [Run(workspace.runs / name).status() for name in ("one", "two")]
+    assert {s.state for s in states} == {"stopped"} and all(s.done < 400 for s in states)
+    assert next(conduct(plan, workspace, workers=1)).done > 0
+
+
+def test_a_run_that_diverges_is_a_result(workspace):
+    plan = study(wild(), Cell("calm", "x", 0, (stage("calm"),)))
     last = list(conduct(plan, workspace))[-1]
     scores = load_scores(plan, workspace).set_index("row")
     assert "diverged" in scores.loc["wild", "failed"]

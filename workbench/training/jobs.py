@@ -121,14 +121,17 @@ class Job:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
-    def start(self, argv: list[str]) -> None:
-        """Start a command in a process group of its own, which outlives this process."""
+    def start(self, argv: list[str], threads: int | None = None) -> None:
+        """Start a command in a process group of its own, which outlives this process.
+
+        threads: cores that its arithmetic may use at a time; by default all of them.
+        """
         with alone(self.folder):
             if self.status().busy:
                 raise BusyError(f"{self.folder.name} is running already. Stop it first.")
-            self._start(argv)
+            self._start(argv, {} if threads is None else {"OMP_NUM_THREADS": str(threads)})
 
-    def _start(self, argv: list[str]) -> None:
+    def _start(self, argv: list[str], limits: dict[str, str]) -> None:
         (self.folder / "stop").unlink(missing_ok=True)
         (self.folder / "job.json").unlink(missing_ok=True)
         pending = Status("pending", message="starting", updated=time.time())
@@ -136,7 +139,7 @@ class Job:
         with (self.folder / "log.txt").open("ab") as log:
             child = subprocess.Popen(
                 argv,
-                env=CALM | os.environ,
+                env=CALM | os.environ | limits,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

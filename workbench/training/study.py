@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ import pandas as pd
 from workbench.data.manifest import DataSet
 from workbench.models.foreign import WeightsError
 from workbench.training.atomic import replacing
+from workbench.training.crew import Crew
 from workbench.training.experiment import Experiment
 from workbench.training.run import Run
 from workbench.training.train import train
@@ -106,45 +107,73 @@ class Progress:
     eta: float | None
 
 
-def conduct(study: Study, workspace: Workspace) -> Iterator[Progress]:
+def conduct(study: Study, workspace: Workspace, workers: int = 1) -> Iterator[Progress]:
     """Train and score what is missing, and write `scores.csv`; to stop, stop pulling.
 
-    A run that diverges is a result, and so are pretrained weights that cannot be had: the cell has
-    no scores and says why in column `failed`.
+    workers: runs that are trained at a time, in processes of their own where there are several. A
+    run that diverges is a result, and so are pretrained weights that cannot be had: the cell has no
+    scores and says why in column `failed`.
     """
     stages = {stage.name: stage for cell in study.cells for stage in cell.stages}
-    trained = {name for name, stage in stages.items() if finished(workspace, stage)}
+    missing = {name: stage for name, stage in stages.items() if not finished(workspace, stage)}
     total = sum(stage.steps for stage in stages.values())
-    done = sum(stages[name].steps for name in trained)
+    first = total - sum(stage.steps for stage in missing.values())
     _check(study, workspace)
-    start, first = time.monotonic(), done
+    start = time.monotonic()
+    crew = (Crew if workers > 1 else _Alone)(missing, workspace, workers)
     lines = []
-    for number, cell in enumerate(study.cells, 1):
-        what = f"{number}/{len(study.cells)} {cell.row}, {cell.column}, seed {cell.seed}"
-        failed, found = "", {}
-        for stage in cell.stages:
-            if stage.name in trained or failed:
-                continue
-            before = done
+    try:
+        for number, cell in enumerate(study.cells, 1):
+            what = f"{number}/{len(study.cells)} {cell.row}, {cell.column}, seed {cell.seed}"
+            failed, found = "", {}
             try:
-                for report in train(stage.experiment, workspace.runs / stage.name):
-                    done = before + report.clock.step
-                    pace = (time.monotonic() - start) / max(1, done - first)
-                    message = f"{what}: {stage.name}, loss {report.loss:.3f}"
-                    yield Progress(done, total, message, pace * (total - done))
-                trained.add(stage.name)
+                for stage in (s for s in cell.stages if s.name in missing):
+                    for words in crew.train(stage.name):
+                        done = crew.done
+                        pace = (time.monotonic() - start) / max(1, done)
+                        message = f"{what}: {stage.name}, {words}"
+                        yield Progress(first + done, total, message, pace * (total - first - done))
+                found = study.score(cell, workspace)
             except (DivergenceError, WeightsError) as error:
                 failed = str(error).partition("\n")[0]
-            done = before + stage.steps
-        if not failed:
-            try:
-                found = study.score(cell, workspace)
-            except WeightsError as error:
-                failed = str(error).partition("\n")[0]
-        about = {"row": cell.row, "column": cell.column, "seed": cell.seed, "failed": failed}
-        lines.append(about | found)
-        _write(pd.DataFrame(lines), study.folder(workspace) / "scores.csv")
+            about = {"row": cell.row, "column": cell.column, "seed": cell.seed, "failed": failed}
+            lines.append(about | found)
+            _write(pd.DataFrame(lines), study.folder(workspace) / "scores.csv")
+    finally:
+        crew.close()
     yield Progress(total, total, "done", 0.0)
+
+
+class _Alone:
+    """Trains one stage after the other, in this process."""
+
+    def __init__(self, stages: Mapping[str, Stage], workspace: Workspace, workers: int) -> None:
+        self.stages, self.workspace = stages, workspace
+        self.steps = dict.fromkeys(stages, 0)
+        self.failed: dict[str, Exception] = {}
+
+    @property
+    def done(self) -> int:
+        """Steps that were trained of all stages, those of failed runs counted as done."""
+        return sum(self.steps.values())
+
+    def train(self, name: str) -> Iterator[str]:
+        """Train a stage, where it is not yet, and tell how it is doing."""
+        if name in self.failed:
+            raise self.failed[name]
+        stage = self.stages[name]
+        if self.steps[name] == stage.steps:
+            return
+        try:
+            for report in train(stage.experiment, self.workspace.runs / name):
+                self.steps[name] = report.clock.step
+                yield f"loss {report.loss:.3f}"
+        except (DivergenceError, WeightsError) as error:
+            self.failed[name], self.steps[name] = error, stage.steps
+            raise
+
+    def close(self) -> None:
+        """Nothing goes on by itself."""
 
 
 def load_scores(study: Study, workspace: Workspace) -> pd.DataFrame:

@@ -70,8 +70,11 @@ def train(
     progress.finished("trained to the end") if finished else progress.stopped()
 
 
-def launch(experiment: Experiment, folder: str | Path) -> Run:
-    """Train in a process of its own, which outlives this one; the run can be watched at once."""
+def launch(experiment: Experiment, folder: str | Path, threads: int | None = None) -> Run:
+    """Train in a process of its own, which outlives this one; the run can be watched at once.
+
+    threads: cores that it may use at a time; by default all of them.
+    """
     run = Run(folder)
     _idle(run)
     source, _ = _sources(run, experiment)
@@ -80,7 +83,8 @@ def launch(experiment: Experiment, folder: str | Path) -> Run:
     check(experiment, source, _workspace(run))
     with alone(run.folder):
         _claim(run, experiment)
-    Job(run.folder).start(python("workbench.training.worker", "train", run.folder.absolute()))
+    command = python("workbench.training.worker", "train", run.folder.absolute())
+    Job(run.folder).start(command, threads)
     return run
 
 

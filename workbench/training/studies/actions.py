@@ -5,10 +5,12 @@ those of split test: retrieval among the training recordings (centred, the encod
 the mean of windows), prototypes as clusters (ViCC's table 1), FINCH's clusters, and of methods that
 look for positives how many of those are right. All get the same network, steps, batch, optimizer,
 augmentation and clips, none is tuned by itself. What differs from the papers: a demo that is drawn,
-frame differences in place of RGB (see STREAMS), flow by DIS, pictures of 40 pixels and a small
-network, Adam at one rate in place of each paper's optimizer, far fewer steps. Stages have the
-papers' shares: 300 epochs of one stream (ViCC's of a cosine of 500), then twice 100 with the other
-as teacher; a row of one stream alone has as many steps as these together.
+flow by DIS, pictures of 40 pixels and a small network, Adam at one rate in place of each paper's
+optimizer, far fewer steps, and a third stream: differences of RGB frames. For of RGB frames as they
+are, runs of some hundred steps learn who is in which hall (ViCC's rows of RGB show it), so the rest
+of the grid has the differences in their place. Stages have the papers' shares: 300 epochs of one
+stream (ViCC's of a cosine of 500), then twice 100 with the other as teacher; a row of one stream
+alone has as many steps as these together.
 """
 
 from __future__ import annotations
@@ -44,10 +46,13 @@ from workbench.workspace import Workspace
 BASELINE, PROTOTYPES, QUEUE, MINED, CLUSTERED = (
     "nothing learned", "ViCC", "ViCC's queue", "CoCLR, CPR", "SLIC"
 )  # fmt: skip
-RGB, FLOW, FUSED = "RGB", "Flow", "R+F"
-STREAMS: dict[str, Stream] = {RGB: "diff", FLOW: "flow"}
-"""Differences of RGB frames in place of RGB: of pictures as they are, runs of some hundred steps
-learn who is in which hall and no action, alone (SimCLR) and with flow as teacher (ViCC)."""
+RGB, DIFF, FLOW, DIFF_FLOW, RGB_FLOW = "RGB", "Diff", "Flow", "D+F", "R+F"
+STREAMS: dict[str, Stream] = {RGB: "rgb", DIFF: "diff", FLOW: "flow"}
+"""What rows are about: frames, their differences, optical flow, and flow beside either."""
+FUSIONS = {DIFF_FLOW: (DIFF, FLOW), RGB_FLOW: (RGB, FLOW)}
+"""Rows of two streams beside each other."""
+TAUGHT_BY = {DIFF: FLOW, FLOW: DIFF}
+"""Whom a stream learns from in the turns of the grid."""
 SCORES = {
     "r1": "R@1",
     "r5": "R@5",
@@ -150,7 +155,7 @@ class _Grid:
             s: self._one_stream(f"random {s}", s, VICC, steps=STILL, lr=1e-12) for s in STREAMS
         }
         return [
-            *self._both(RANDOM, BASELINE, *([stage] for stage in still.values())),
+            *self._rows(RANDOM, BASELINE, {s: [stage] for s, stage in still.items()}),
             *self._prototypes(),
             *self._mined(),
             *self._clustered(),
@@ -158,67 +163,85 @@ class _Grid:
 
     def _prototypes(self) -> list[Cell]:
         """ViCC's table 1, its R+F, and its queue, whose size differs in the turns alone."""
-        alone = [self._one_stream(f"ViCC {s}-1", s, _vicc(s)) for s in STREAMS]
+        alone = {s: [self._one_stream(f"ViCC {s}-1", s, _vicc(s))] for s in STREAMS}
         until = self.size.first / self.size.whole  # of a run that its paper plans longer
         first = {s: self._one_stream(f"ViCC {s} first", s, _vicc(s), until=until) for s in STREAMS}
-        found = self._both(ONE, PROTOTYPES, *([stage] for stage in alone))
+        found = self._rows(ONE, PROTOTYPES, alone)
         for queue in QUEUES:
-            method = TAUGHT.model_copy(update={"queue": queue})
-            turns = self._turns(f"ViCC queue {queue}", first, method)
-            column = PROTOTYPES if queue == KEPT else QUEUE
-            cells = self._both(queued(queue), column, *turns)
-            found += [c for c in cells if column == PROTOTYPES or not c.row.startswith(FLOW)]
+            words, method = f"ViCC queue {queue}", TAUGHT.model_copy(update={"queue": queue})
+            turns = self._turns(words, {s: first[s] for s in TAUGHT_BY}, method)
+            if queue == KEPT:
+                turns = {RGB: self._beside(words, first[RGB], turns[FLOW], method), **turns}
+                found += self._rows(TWO, PROTOTYPES, turns)
+            else:
+                rows = self._rows(queued(queue), QUEUE, turns)
+                found += [cell for cell in rows if not cell.row.startswith(FLOW)]
         return found
 
     def _mined(self) -> list[Cell]:
         """InfoNCE on one stream, and what positives from the other stream add to it."""
-        alone = [self._one_stream(f"InfoNCE {s}", s, INFONCE) for s in STREAMS]
+        alone = {s: [self._one_stream(f"InfoNCE {s}", s, INFONCE)] for s in TAUGHT_BY}
         steps = self.size.first
         first = {
-            s: self._one_stream(f"InfoNCE {s} first", s, INFONCE, steps=steps) for s in STREAMS
+            s: self._one_stream(f"InfoNCE {s} first", s, INFONCE, steps=steps) for s in TAUGHT_BY
         }
-        found = self._both("InfoNCE", MINED, *([stage] for stage in alone))
+        found = self._rows("InfoNCE", MINED, alone)
         for words, method in (("CoCLR", COCLR), ("CPR", CPR)):
-            found += self._both(words, MINED, *self._turns(words, first, method))
+            found += self._rows(words, MINED, self._turns(words, first, method))
         return found
 
     def _clustered(self) -> list[Cell]:
-        """SLIC's ablation, on RGB: clusters, positives in flow, the temporal loss."""
+        """SLIC's ablation, on differences: clusters, positives in flow, the temporal loss."""
         found = []
         for row, (clusters, flow, temporal) in ABLATION.items():
             sampler = SameCluster(warmup=0 if clusters else NEVER, flow=0.25 * flow)
             method = SLIC.model_copy(update={"temporal": float(temporal)})
-            stage = self._stage(row, RGB, method, sampler)
+            stage = self._stage(row, DIFF, method, sampler)
             found.append(Cell(row, CLUSTERED, self.seed, (stage,)))
         return found
 
-    def _both(self, words: str, column: str, rgb: list[Stage], flow: list[Stage]) -> list[Cell]:
-        """A row of each stream, and one of both together."""
-        together = list(dict.fromkeys([*rgb, *flow]))
-        rows = {RGB: rgb, FLOW: flow, FUSED: together}
-        return [
-            Cell(name(words, s), column, self.seed, tuple(stages)) for s, stages in rows.items()
-        ]
+    def _rows(self, words: str, column: str, stages: dict[str, list[Stage]]) -> list[Cell]:
+        """A row of each stream by the stages that lead to it, and of flow beside either other."""
+        rows = dict(stages)
+        for both, (stream, flow) in FUSIONS.items():
+            if stream in stages:
+                rows[both] = list(dict.fromkeys([*stages[stream], *stages[flow]]))
+        return [Cell(name(words, s), column, self.seed, tuple(rows[s])) for s in rows]
 
     def _turns(
         self, words: str, first: dict[str, Stage], method: MethodSettings
-    ) -> tuple[list[Stage], list[Stage]]:
-        """Two turns: RGB learns from flow as it is, then flow from RGB as it is then.
+    ) -> dict[str, list[Stage]]:
+        """Two turns: differences learn from flow as it is, then flow from these as they are then.
 
-        Returns the stages that lead to the last one of RGB and of flow, in order.
+        Returns the stages that lead to the last one of each, in order.
         """
-        last, order = dict(first), list(first.values())
-        to_rgb: list[Stage] = []
+        last, order, found = dict(first), list(first.values()), {}
         for turn in (1, 2):
-            for s, other in ((RGB, FLOW), (FLOW, RGB)):
-                last[s] = self._stage(
-                    f"{words} {s} turn {turn}", s, method, TwoStreams(other=STREAMS[other]),
-                    steps=self.size.turn, init=last[s].name, teacher=last[other].name,
-                )  # fmt: skip
+            for s, other in TAUGHT_BY.items():
+                last[s] = self._taught(f"{words} {s} turn {turn}", s, last[s], last[other], method)
                 order.append(last[s])
-                if s == RGB:
-                    to_rgb = list(order)
-        return to_rgb, order
+                found[s] = list(order)
+        return found
+
+    def _beside(
+        self, words: str, first: Stage, flow: list[Stage], method: MethodSettings
+    ) -> list[Stage]:
+        """RGB's own two turns, with the flow that differences learn from as teacher."""
+        before = [s for s in flow[:-1] if s.experiment.data.clip.stream == STREAMS[FLOW]]
+        found = [*flow[:-1], first]
+        for turn, teacher in enumerate(before, 1):
+            stage = self._taught(f"{words} {RGB} turn {turn}", RGB, found[-1], teacher, method)
+            found.append(stage)
+        return found
+
+    def _taught(
+        self, words: str, stream: str, init: Stage, teacher: Stage, method: MethodSettings
+    ) -> Stage:
+        sampler = TwoStreams(other=teacher.experiment.data.clip.stream)
+        return self._stage(
+            words, stream, method, sampler,
+            steps=self.size.turn, init=init.name, teacher=teacher.name,
+        )  # fmt: skip
 
     def _one_stream(
         self, words: str, stream: str, method: MethodSettings, **settings: float
@@ -254,7 +277,7 @@ class _Grid:
 
 def _vicc(stream: str) -> ViCCConfig:
     """ViCC on one stream: its queue starts later on flow."""
-    return VICC.model_copy(update={"queue_from": 0.3 if stream == RGB else 0.4})
+    return VICC.model_copy(update={"queue_from": 0.4 if stream == FLOW else 0.3})
 
 
 RANDOM, ONE, TWO = "random weights", "1", "2"
@@ -282,17 +305,17 @@ ABLATION = {
 }
 """Row -> clustering, multi-view (positives in flow), temporal loss."""
 MAPPED = (
-    name(RANDOM, RGB), name(ONE, RGB), name(TWO, RGB),
-    name(RANDOM, FLOW), name(ONE, FLOW), name(TWO, FLOW),
-    name("CoCLR", RGB), name("CPR", RGB), WHOLE,
+    *(name(words, s) for s in (DIFF, FLOW) for words in (RANDOM, ONE, TWO)),
+    name("CoCLR", DIFF), name("CPR", DIFF), WHOLE,
 )  # fmt: skip
 """Rows whose features are drawn, before and after training."""
 
 
 def judged(cell: Cell, workspace: Workspace) -> list[Run]:
-    """The run that a row is about; of rows of both streams, one of each."""
+    """The run that a row is about; of rows of two streams, one of each."""
     last = {s.experiment.data.clip.stream: s.name for s in cell.stages}
-    names = list(last.values()) if FUSED in cell.row else [cell.stages[-1].name]
+    both = next((pair for words, pair in FUSIONS.items() if words in cell.row), None)
+    names = [last[STREAMS[s]] for s in both] if both else [cell.stages[-1].name]
     return [Run(workspace.runs / run) for run in names]
 
 
@@ -382,33 +405,39 @@ def findings(scores: pd.DataFrame) -> list[Finding]:
         )
         for s in STREAMS
     ]
-    trained = {s: (name(ONE, s), name(TWO, s), *(name(w, s) for w in MINING)) for s in STREAMS}
     return [
         *found,
-        compare(
-            "ViCC's second stage retrieves better than its first one, at as many steps.",
-            *[("r1", name(TWO, s), name(ONE, s)) for s in STREAMS],
-        ),
-        compare(
-            "RGB and flow together retrieve better than either (ViCC: 65.1 against 62.1, 59.7).",
-            *[("r1", name(TWO, FUSED), name(TWO, s)) for s in STREAMS],
-        ),
+        *[
+            compare(
+                f"{s}: ViCC's second stage retrieves better than its first one, at as many steps.",
+                ("r1", name(TWO, s), name(ONE, s)),
+            )
+            for s in STREAMS
+        ],
+        *[
+            compare(
+                f"{s} and flow together retrieve better than either (ViCC: 65.1 against 62.1, "
+                "59.7).",
+                *[("r1", name(TWO, both), name(TWO, x)) for x in (s, flow)],
+            )
+            for both, (s, flow) in FUSIONS.items()
+        ],
         _queue(known["r1"]),
         compare(
             "CPR finds more of each class than CoCLR (class mining recall 83.3 against 77.8).",
-            *[("mined_recall", name("CPR", s), name("CoCLR", s)) for s in STREAMS],
+            *[("mined_recall", name("CPR", s), name("CoCLR", s)) for s in TAUGHT_BY],
         ),
         compare(
             "CPR finds all instances of more classes (8 against 6).",
-            *[("mined_complete", name("CPR", s), name("CoCLR", s)) for s in STREAMS],
+            *[("mined_complete", name("CPR", s), name("CoCLR", s)) for s in TAUGHT_BY],
         ),
         compare(
             "CPR retrieves better than CoCLR.",
-            *[("r1", name("CPR", s), name("CoCLR", s)) for s in STREAMS],
+            *[("r1", name("CPR", s), name("CoCLR", s)) for s in TAUGHT_BY],
         ),
         compare(
             "CoCLR retrieves better than InfoNCE on one stream, at as many steps.",
-            *[("r1", name("CoCLR", s), name("InfoNCE", s)) for s in STREAMS],
+            *[("r1", name("CoCLR", s), name("InfoNCE", s)) for s in TAUGHT_BY],
         ),
         compare(
             "SLIC's clusters help (R@1 45.0 without them, 66.7 with).", ("r1", WHOLE, NO_CLUSTERS)
@@ -427,11 +456,20 @@ def findings(scores: pd.DataFrame) -> list[Finding]:
         *[
             compare(
                 f"{s}: every pre-training retrieves better than random weights.",
-                *[("r1", row, name(RANDOM, s)) for row in rows + ((WHOLE,) if s == RGB else ())],
+                *[("r1", row, name(RANDOM, s)) for row in rows],
             )
-            for s, rows in trained.items()
+            for s, rows in _trained().items()
         ],
     ]  # fmt: skip
+
+
+def _trained() -> dict[str, list[str]]:
+    """Stream -> rows of it that learned."""
+    found = {s: [name(ONE, s), name(TWO, s)] for s in STREAMS}
+    for s in TAUGHT_BY:
+        found[s] += [name(words, s) for words in MINING]
+    found[DIFF].append(WHOLE)
+    return found
 
 
 MINING = ("InfoNCE", "CoCLR", "CPR")
@@ -477,7 +515,7 @@ def _by_seed(known: pd.DataFrame, key: str, row: str) -> pd.Series:
 def _queue(r1: pd.Series) -> Finding:
     """No number of seeds shows that things are equal: the claim can fail, or be left open."""
     claim = "The size of ViCC's queue hardly matters (fine-tuned RGB-2: 84.5, 84.3, 84.7)."
-    rows = {queue: name(queued(queue), RGB) for queue in QUEUES}
+    rows = {queue: name(queued(queue), DIFF) for queue in QUEUES}
     frame = r1.to_frame("r1")
     by_size = pd.DataFrame({q: _by_seed(frame, "r1", row) for q, row in rows.items()}).dropna()
     if by_size.empty:
