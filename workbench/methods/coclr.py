@@ -96,7 +96,9 @@ class CoCLR(MoCo):
     """f_q and f_k as in MoCo; g, the teacher, is frozen and sees the other stream.
 
     Further buffer: queue_second (K, d), what g makes of the clips that the keys are of. Keys of a
-    query's group (siblings) are positives, and are not found once more.
+    query's group (siblings) are positives, and are not found once more. A group is a recording, so
+    that they are other clips of it. (The authors' code takes class and group of UCF101's names for
+    one, which gives away that other videos show the same action; that is left out here.)
     """
 
     def __init__(

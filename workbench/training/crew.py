@@ -64,9 +64,12 @@ class Crew:
             self._look()
             if name in self.failed:
                 raise self.failed[name]
-            told = self.running[name].status().message if name in self.running else "waits"
             others = len(self.running) - (name in self.running)
-            yield told + f" ({others} more at the same time)" * bool(others)
+            if name in self.running:
+                told = self.running[name].status().message
+                yield told + f" ({others} more at the same time)" * bool(others)
+            else:
+                yield f"waits for {others} more"
             time.sleep(LOOK)
 
     def close(self) -> None:

@@ -84,8 +84,8 @@ def infonce_flow(data: str, paper: bool = False) -> Experiment:
 def coclr_rgb(data: str, paper: bool = False) -> Experiment:
     """CoCLR on RGB (Han et al. 2020): goes on from `infonce-rgb`, `infonce-flow` finds positives.
 
-    The numbers of the code: five positives, 100 epochs in batches of 64, x 0.1 at 80, otherwise as
-    the first stage.
+    The numbers of the code: five positives, 100 epochs, x 0.1 at 80, otherwise as the first stage,
+    batches of 64 among it [our reconstruction].
     """
     return _mined(data, "rgb", paper, 1, _run("infonce-rgb", data, paper),
                   _run("infonce-flow", data, paper))  # fmt: skip
