@@ -1,5 +1,6 @@
 """What tests of several floors share."""
 
+import functools
 import os
 import shutil
 
@@ -11,6 +12,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # `-n`: the cores are shared by tests, 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from workbench.workspace import Workspace  # below: what it loads reads these
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed():
+    """Each trainer asks what is installed: it is read once, which takes as long as a step."""
+    from lightning_fabric.utilities import registry
+
+    registry.entry_points = functools.cache(registry.entry_points)
 
 
 @pytest.fixture(scope="session")

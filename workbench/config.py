@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Self, get_args
+from typing import Any, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -37,7 +37,7 @@ class Config(BaseModel):
     def load(cls, path: Path) -> Self:
         """Settings out of a YAML (or JSON) file; raises `ConfigError` naming the file."""
         try:
-            data = yaml.safe_load(Path(path).read_text()) or {}
+            data = read_yaml(Path(path).read_text()) or {}
         except yaml.YAMLError as error:
             raise ConfigError(f"{path} is not YAML: {error}") from None
         if not isinstance(data, dict):
@@ -49,7 +49,16 @@ class Config(BaseModel):
 
     def to_yaml(self) -> str:
         """The settings as YAML, every key written out."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return yaml.dump(self.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
+
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def read_yaml(text: str) -> Any:
+    """Plain data out of YAML; by libyaml where there is one, which is ten times as fast."""
+    return yaml.load(text, _Loader)
 
 
 def closest(name: str, known: list[str]) -> str:

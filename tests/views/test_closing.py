@@ -40,7 +40,7 @@ def test_views_of_another_data_set_let_go_of_the_state(place):
     shell = Shell("", [PageSpec(n, i, lambda b=b: b(store), *more) for n, i, b, *more in pages])
     store.param.watch(lambda _: shell.open(), "version")
     inspector, counts = Inspector(store), {"few": set(), "swings": set()}
-    for k in range(10):
+    for k in range(4):
         data, run = (("few", "brief"), ("swings", "steady"))[k % 2]
         store.open(data, run)
         for page in ("Clips", "Map", "Similarity", "Phase", "Anomalies", "Detection", "Health"):

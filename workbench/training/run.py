@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import yaml
 
+from workbench.config import read_yaml
 from workbench.training import findings
 from workbench.training.atomic import replacing, write_json
 from workbench.training.jobs import Job, Status
@@ -59,7 +60,7 @@ class Run:
         if not path.is_file():
             return {}
         try:
-            found = yaml.safe_load(path.read_text())
+            found = read_yaml(path.read_text())
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise RunError(f"{path} is damaged: {error}. Restore it, or delete the run.") from None
         if not isinstance(found, dict):
