@@ -3,6 +3,7 @@
 import functools
 import os
 import shutil
+from importlib import metadata
 
 import pytest
 
@@ -10,16 +11,10 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # `-n`: the cores are shared by tests, not by threads
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Each trainer asks what is installed: reading that takes as long as a step of training.
+metadata.entry_points = functools.cache(metadata.entry_points)
 
 from workbench.workspace import Workspace  # below: what it loads reads these
-
-
-@pytest.fixture(scope="session", autouse=True)
-def installed():
-    """Each trainer asks what is installed: it is read once, which takes as long as a step."""
-    from lightning_fabric.utilities import registry
-
-    registry.entry_points = functools.cache(registry.entry_points)
 
 
 @pytest.fixture(scope="session")

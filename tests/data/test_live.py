@@ -100,10 +100,11 @@ def test_a_whole_mp4_can_be_followed_too(tmp_path):
     assert numbers(video) == list(range(10))
 
 
-def test_files_that_come_into_a_folder_are_watched_once_whole(tmp_path):
+def test_files_that_come_into_a_folder_are_watched_once_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "SETTLED", 0.2)
     write_barcode_video(tmp_path / "a.mp4", 5, size=(96, 64))
     names = []
-    for video in watch(str(tmp_path), 48, follow=True, patience=3):
+    for video in watch(str(tmp_path), 48, follow=True, patience=1):
         names.append((video.name, len(list(video.frames))))
         if len(names) == 1:
             write_barcode_video(tmp_path / "b.mp4", 6, size=(96, 64))
@@ -113,10 +114,11 @@ def test_files_that_come_into_a_folder_are_watched_once_whole(tmp_path):
 
 @pytest.mark.parametrize("follow", [False, True])
 def test_a_file_that_is_taken_away_is_passed_over(tmp_path, monkeypatch, follow):
+    monkeypatch.setattr(live, "SETTLED", 0.2)
     write_barcode_video(tmp_path / "b.mp4", 5, size=(96, 64))
     listed = live._videos
     monkeypatch.setattr(live, "_videos", lambda folder: [folder / "a.mp4", *listed(folder)])
-    found = watch(str(tmp_path), 48, follow=follow, patience=1.5)
+    found = watch(str(tmp_path), 48, follow=follow, patience=1)
     assert [(v.name, numbers(v)) for v in found] == [("b.mp4", list(range(5)))]
 
 
