@@ -11,10 +11,11 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # `-n`: the cores are shared by tests, not by threads
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Each trainer asks what is installed: reading that takes as long as a step of training.
-metadata.entry_points = functools.cache(metadata.entry_points)
 
 from workbench.workspace import Workspace  # below: what it loads reads these
+
+# Each trainer asks what is installed: reading that takes as long as a step of training.
+metadata.entry_points = functools.cache(metadata.entry_points)
 
 
 @pytest.fixture(scope="session")
