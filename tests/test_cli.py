@@ -218,6 +218,11 @@ def test_a_paper_of_several_runs_trains_them_in_turn_and_each_once(run, videos, 
     assert "no optical flow" in said and "workbench flow mine" in said
     assert not (tmp_path / "workspace" / "runs").exists()  # though the first stage needs none
     run("flow", "mine")
+    said = run("train", "vicc-flow-2", "--data", "mine", *few, code=2)
+    assert "vicc-flow-1-mine and vicc-rgb-2-mine, which are not there yet" in said
+    assert said.rstrip().endswith("workbench train vicc --data mine")
+    said = run("train", "vicc-flow-2", "--data", "mine", *few, "--dry-run")
+    assert "vicc-flow-1-mine + vicc-rgb-2-mine (teacher)" in said and "1 run, " in said
     said = run("train", "vicc", "--data", "mine", "--name", "a", *few)
     assert "vicc 4/4: a-vicc-flow-2-mine" in said
     assert "from a-vicc-flow-1-mine, taught by a-vicc-rgb-2-mine" in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,17 +124,35 @@ def train(arguments: Positional[tuple[str, ...]]) -> None:
     if chosen.method in RECIPES:
         print(f"recipe {chosen.method}: {_told(experiment)}; every setting is an option")
     name = chosen.name or place.free_run(_name(chosen.method, experiment, chosen.paper, SIZED))
+    wanted, there = {experiment.init, experiment.teacher}, set(place.run_names())
+    for paper, loop in STAGES.items():
+        stages = dict(loop(chosen.data, chosen.paper))
+        missing = {p: e for p, e in stages.items() if p in wanted - there}
+        if missing and chosen.dry_run:
+            before = {p: _as_large(e, experiment) for p, e in missing.items()}
+            return _show_plans([(name, experiment)], place, before)
+        if missing and _name(chosen.method, experiment, chosen.paper, SIZED) in stages:
+            sized = " --paper" * chosen.paper
+            raise UsageError(
+                f"{chosen.method} goes on from {' and '.join(missing)}, which "
+                f"{'are' if len(missing) > 1 else 'is'} not there yet. All stages in turn: "
+                f"workbench train {paper} --data {chosen.data}{sized}"
+            )
     if chosen.dry_run:
         return _show_plans([(name, experiment)], place)
     _train(experiment, writable(place).runs / good_name(name))
 
 
-def _show_plans(stages: list[tuple[str, Experiment]], place: Workspace) -> None:
-    """What runs would take, one after the other."""
+def _show_plans(
+    stages: list[tuple[str, Experiment]],
+    place: Workspace,
+    before: Mapping[str, Experiment] | None = None,
+) -> None:
+    """What runs would take, one after the other. before: runs that are yet to be trained before."""
     from workbench.data.manifest import DataSet
     from workbench.training.plan import plan, told
 
-    experiments = dict(stages)
+    experiments = {**(before or {}), **dict(stages)}
     data = stages[0][1].data
     dataset, plans, known = DataSet(place.data_folder(data.name)), {}, {}
     with Bar("planning", "run") as bar:
@@ -143,6 +162,18 @@ def _show_plans(stages: list[tuple[str, Experiment]], place: Workspace) -> None:
             plans[name] = plan(experiment, source, place, experiments, known)
         bar.show(len(stages), len(stages))
     print(told(plans, experiments))
+
+
+def _as_large(parent: Experiment, experiment: Experiment) -> Experiment:
+    """A run with the network, clips and dimensions of one that goes on from it."""
+    clip = experiment.data.clip.model_copy(update={"stream": parent.data.clip.stream})
+    return parent.model_copy(
+        update={
+            "encoder": experiment.encoder,
+            "data": experiment.data.model_copy(update={"clip": clip}),
+            "method": parent.method.model_copy(update={"dim": experiment.method.dim}),
+        }
+    )
 
 
 def _name(method: str, experiment: Experiment, paper: bool, sized: dict) -> str:

@@ -58,6 +58,12 @@ def test_centring_takes_away_what_all_share(rng):
     assert recall(centred(q), labels[:20], centred(b), labels[20:], (1,)).at(1) == 1
 
 
+def test_a_video_counts_in_the_mean_as_much_as_its_windows_agree():
+    z = np.array([[4.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    left = z - [4 / 3, 2 / 3]
+    assert centred(z) == pytest.approx(left / np.linalg.norm(left, axis=1, keepdims=True))
+
+
 def test_fused_ranks_by_the_sum_of_the_similarities(rng):
     rgb_q, rgb_b, flow_q, flow_b = (
         rng.standard_normal(s) for s in ((9, 5), (20, 5), (9, 7), (20, 7))

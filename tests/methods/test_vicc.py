@@ -136,7 +136,7 @@ def test_the_next_stage_goes_on_with_head_and_prototypes(caplog):
         ({"method": {"name": "vicc"}, "teacher": "x"}, r"gives clips of rgb alone. Use two-stream"),
         (
             {"method": {"name": "vicc"}, "sampler": {"name": "two-streams"}},
-            r"two-streams gives 4 views .* vicc takes 2",
+            r"two-streams gives 4 views .* vicc takes 2 of one stream: no teacher is named.*Set",
         ),
         ({"method": {"name": "moco"}, "teacher": "x"}, r"moco learns from no teacher"),
         (

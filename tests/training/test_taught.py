@@ -114,7 +114,7 @@ def missing(folder):
 @pytest.mark.parametrize(
     ("teacher", "message"),
     [
-        (wrong_stream, r"'teacher' was trained on rgb and is to be shown diff.*sampler\.other"),
+        (wrong_stream, r"'teacher' was trained on rgb and is to be shown diff.*a run on diff\.$"),
         (wrong_dimension, r"'teacher' \(moco\) gives 6 dimensions and method coclr compares in 8"),
         (exported, r"'teacher' was exported.*no head"),
         (missing, r"no run 'teacher'"),

@@ -47,9 +47,10 @@ class Recall:
 def centred(z: np.ndarray) -> np.ndarray:
     """(N, D) rows of unit length, after the mean of all of them is taken away.
 
-    CoCLR, CPR and ViCC do that to each split by itself, before queries meet the bank.
+    CoCLR, CPR and ViCC do that to each split by itself, before queries meet the bank, with the mean
+    of a video's windows, which is as long as they agree.
     """
-    z = unit(z).astype(np.float64)
+    z = np.asarray(z, np.float64)
     return unit(z - z.mean(axis=0))
 
 

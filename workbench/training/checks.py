@@ -49,9 +49,10 @@ def _teacher(experiment: Experiment, run: Run) -> None:
     ours, its = experiment.data.clip, run.config.data.clip
     other = experiment.sampler.streams(ours.stream)[1]
     if its.stream != other:
+        or_else = f", or set sampler.other to {its.stream}" * (its.stream != ours.stream)
         raise ValueError(
             f"teacher {run.name!r} was trained on {its.stream} and is to be shown {other} here. "
-            f"Give a run on {other}, or set sampler.other to {its.stream}."
+            f"Give a run on {other}{or_else}."
         )
     dims = [getattr(e.method, "dim", None) for e in (experiment, run.config)]
     if dims[0] != dims[1]:

@@ -139,10 +139,14 @@ class Experiment(Config):
         self._taught()
         given, taken = self.sampler.views, self.views
         if given != taken:
+            alone = self.sampler.name == "two-streams" and not self.teacher
             raise ValueError(
                 f"sampler {self.sampler.name} gives {given} views of an example and method "
-                f"{self.method.name} takes {taken}. Change sampler (for same-video sampler.n: "
-                f"{taken}) or method"
+                f"{self.method.name} takes {taken}"
+                + " of one stream: no teacher is named, a run on the other stream"
+                * alone
+                + f". {'Set teacher, or change' if alone else 'Change'} sampler (for same-video "
+                f"sampler.n: {taken}) or method"
             )
         if self.method.needs_triplets and not self.sampler.gives_triplets:
             raise ValueError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from workbench.data.augment import AugmentConfig
 from workbench.data.video import ClipShape, Stream
-from workbench.methods.coclr import CoCLRConfig
+from workbench.methods.coclr import CoCLRConfig, UberNCEConfig
 from workbench.methods.moco import MoCoConfig
 from workbench.methods.vicc import ViCCConfig
 from workbench.models.tiny3d import Tiny3D
@@ -79,6 +79,19 @@ def infonce_rgb(data: str, paper: bool = False) -> Experiment:
 def infonce_flow(data: str, paper: bool = False) -> Experiment:
     """InfoNCE on optical flow: as `infonce-rgb`."""
     return _infonce(data, "flow", paper)
+
+
+def uber_nce_rgb(data: str, paper: bool = False) -> Experiment:
+    """UberNCE on RGB (Han et al. 2020): labels say who is a positive, a bound for `coclr-rgb`.
+
+    The numbers of the paper are those of `infonce-rgb` [our reconstruction].
+    """
+    return _by_label(data, "rgb", paper)
+
+
+def uber_nce_flow(data: str, paper: bool = False) -> Experiment:
+    """UberNCE on optical flow: as `uber-nce-rgb`."""
+    return _by_label(data, "flow", paper)
 
 
 def coclr_rgb(data: str, paper: bool = False) -> Experiment:
@@ -190,7 +203,15 @@ def _infonce(data: str, stream: Stream, paper: bool) -> Experiment:
         method = MoCoConfig(temperature=0.1, momentum=0.9, queue=128, hidden=128, dim=64)
         return _short(data, stream, SameVideo(), method, steps=200)
     method = MoCoConfig(temperature=0.07, queue=2048, hidden=1024, mask_same_group=False)
-    return _large(data, stream, SameVideo(), method, _adam(300, 64, (250 / 300, 280 / 300)))
+    return _large(data, stream, SameVideo(), method, INFONCE_TRAIN)
+
+
+def _by_label(data: str, stream: Stream, paper: bool) -> Experiment:
+    if not paper:
+        method = UberNCEConfig(temperature=0.1, momentum=0.9, queue=128, hidden=128, dim=64)
+        return _short(data, stream, SameVideo(), method, steps=200)
+    method = UberNCEConfig(temperature=0.07, queue=2048, hidden=1024)
+    return _large(data, stream, SameVideo(), method, INFONCE_TRAIN)
 
 
 def _mined(
@@ -215,6 +236,9 @@ def _adam(epochs: int, batch: int, drops: tuple[float, ...]) -> TrainConfig:
         schedule="steps",
         drops=drops,
     )
+
+
+INFONCE_TRAIN = _adam(300, 64, (250 / 300, 280 / 300))
 
 
 def _large(
@@ -278,6 +302,8 @@ TAUGHT = {
     "vicc-flow-2": vicc_flow_2,
     "infonce-rgb": infonce_rgb,
     "infonce-flow": infonce_flow,
+    "uber-nce-rgb": uber_nce_rgb,
+    "uber-nce-flow": uber_nce_flow,
     "coclr-rgb": coclr_rgb,
     "coclr-flow": coclr_flow,
     "cpr-rgb": cpr_rgb,

@@ -92,6 +92,11 @@ class Protocol(Config):
         """
         if partner and not self.fuses:
             raise ValueError(f"protocol {self.name} judges one run at a time: leave out --with.")
+        if partner and (stream := partner.config.data.clip.stream) == run.config.data.clip.stream:
+            raise ValueError(
+                f"{run.name} and {partner.name} were both trained on {stream}. --with takes a run "
+                "on another stream."
+            )
         split = self.split_judged(dataset)
         settings = {**self.model_dump(mode="json"), "split": split}
         identity = {
