@@ -67,7 +67,8 @@ def retrieval(s: Store):
         from workbench.views.retrieval import RetrievalView
 
         shared = s.selection, s.cursor
-        return RetrievalView(s.embeddings, s.dataset, *shared, others=s.other_embeddings())
+        others = s.other_embeddings()
+        return RetrievalView(s.embeddings, s.dataset, *shared, others=others, run=s.run)
 
     return with_embeddings(s, build)
 

@@ -182,7 +182,7 @@ def test_settings_that_cannot_work_are_refused():
         IICConfig(recordings=30).knowing([], 40)
     with pytest.raises(ValueError, match="training data has 1"):
         IICConfig().knowing([], 1)
-    with pytest.raises(ValueError, match="stages"):
+    with pytest.raises(ValueError, match="smaller topk or more recordings"):
         IICConfig(topk=5).knowing([], 100)  # seven stages leave one of 100
     assert IICConfig(topk=5, stages=5).knowing([], 100).topk == 5
     with pytest.raises(ValueError, match=r"method\.recordings is 0"):

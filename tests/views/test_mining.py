@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from tests.views.swing_workspace import swing_workspace
+from workbench.training.findings import classes_of
+from workbench.training.protocols import Mining
 from workbench.training.run import Run
 from workbench.views.epochs import EpochSlider
-from workbench.views.mining import MiningView, classes_of
+from workbench.views.mining import MiningView
 from workbench.views.selection import Cursor
 from workbench.views.store import Store
 
@@ -115,10 +117,35 @@ def test_recordings_of_another_data_set_are_told(store):
 
 
 def test_without_labels_the_pairs_are_shown(store, monkeypatch):
-    monkeypatch.setattr("workbench.views.mining.classes_of", lambda d: dict.fromkeys(d.recordings))
+    for where in ("views.mining", "training.findings"):
+        monkeypatch.setattr(
+            f"workbench.{where}.classes_of", lambda d, splits=None: dict.fromkeys(d.recordings)
+        )
     view = opened(store)
     assert view.recall is None and "No labels" in view._note.object
     assert not view._judged.visible and {i["mark"] for i in view.loops.items} == {"query", ""}
+
+
+def test_the_page_counts_what_the_protocol_counts(store):
+    config = {"data": {"name": "swings", "splits": ["train"]}}  # take02 and take05 are left out
+    (store.run.folder / "config.yaml").write_text(json.dumps(config))
+    write(store.run, 3, [("take00", "take03"), ("take03", "take01"), ("take01", "take03")])
+    view = opened(store, {5: [("take00", "take03"), ("take03", "take00"), ("take01", "take00")]})
+    settle(view)
+    table = view.recall.table
+    assert table["recall"].tolist() == [1, 0] and table["label"].tolist() == ["swing", "spin"]
+    assert view.bars.labels == ["swing", "spin"] and view.table.labels == ["spin", "swing"]
+    outcome = Mining().find(store.run, store.dataset, None, lambda *_: None)
+    pd.testing.assert_frame_equal(table, outcome.tables["classes"])
+    along = outcome.tables["epochs"]
+    assert view.recalls.series["median of the classes"].x == along["epoch"].tolist() == [3, 5]
+    medians = along["median class mining recall"].tolist()
+    assert view.recalls.series["median of the classes"].y == medians == [1 / 4, 1 / 2]
+    wrong = along["false positive rate, mined"].to_numpy()
+    assert view.right.series["right"].y == pytest.approx(1 - wrong)
+    chance = outcome.scores.set_index("score").loc["false positive rate, mined", "chance"]
+    assert view.right.sources["chance"].data["y"] == pytest.approx([1 - chance] * 2)
+    assert chance == pytest.approx(1 - 2 / 6)  # 2 of the 6 pairs of four recordings
 
 
 def test_the_class_of_a_recording_is_its_label_or_that_of_all_its_segments():

@@ -82,6 +82,7 @@ def test_two_runs_together(store):
     alone = view.found.at(1)
     view._with.value = "good"
     assert view.found.at(1) > alone
+    assert "evaluate RUN --protocol retrieval --with good<" in view._exact.object
     few = store.embeddings.where(lambda index: index["video"] < 3)
     view._others["good"] = lambda: few
     view._with.value = ""

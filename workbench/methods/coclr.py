@@ -232,8 +232,13 @@ def cascade(
     return left
 
 
-def cascade_sizes(bank: int, topk: int, ratio: float, stages: int) -> list[int]:
-    """How many entries of a bank each stage of a `cascade` keeps; `ValueError` where that fails."""
+def cascade_sizes(
+    bank: int, topk: int, ratio: float, stages: int, more: str = "a larger queue"
+) -> list[int]:
+    """How many entries of a bank each stage of a `cascade` keeps; `ValueError` where that fails.
+
+    more: what makes the bank larger, for the message.
+    """
     if stages < 3:
         raise ValueError(
             f"a cascade of {stages} stage{'s' * (stages != 1)} has none in the auxiliary view: it "
@@ -246,8 +251,7 @@ def cascade_sizes(bank: int, topk: int, ratio: float, stages: int) -> list[int]:
         few = next(stage for stage, size in enumerate(kept) if size < topk)
         raise ValueError(
             f"stage {few} of {stages} keeps {kept[few]} of {bank} entries (ratio {ratio}) and "
-            f"{topk} are to be found. Take fewer stages, a larger ratio, a smaller topk or a "
-            "larger queue"
+            f"{topk} are to be found. Take fewer stages, a larger ratio, a smaller topk or {more}"
         )
     return [*kept, topk]
 

@@ -82,7 +82,7 @@ class IICConfig(MethodSettings):
                 f"iic compares with other recordings, and the training data has {many}. Add some."
             )
         if self.topk:
-            cascade_sizes(many, self.topk, self.ratio, self.stages)
+            cascade_sizes(many, self.topk, self.ratio, self.stages, "more recordings")
         return self.model_copy(update={"recordings": many})
 
     def build(self, encoder: nn.Module) -> IIC:

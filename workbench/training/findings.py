@@ -8,6 +8,7 @@ Epochs count from 0. The files go with the checkpoint: what came after it is fou
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ import pandas as pd
 from workbench.training.atomic import replacing
 
 if TYPE_CHECKING:
+    from workbench.data.manifest import DataSet
     from workbench.data.video import VideoSource
     from workbench.methods import Method
     from workbench.sampling import Sampler
+    from workbench.training.run import Run
 
 MINED, CLUSTERS = "mined", "clusters"
 
@@ -38,6 +41,30 @@ def read(folder: Path, kind: str, epoch: int) -> pd.DataFrame:
 def epochs(folder: Path, kind: str) -> list[int]:
     """The epochs of which there is a table, in order."""
     return sorted(int(p.stem) for p in (folder / kind).glob("*.parquet"))
+
+
+def training_labels(run: Run, dataset: DataSet) -> pd.Series:
+    """The class of each recording that a run trains on, by its name; None where it has none.
+
+    What is found is judged by these: other recordings cannot be found. Imports no torch.
+    """
+    classes = classes_of(dataset, (run.settings.get("data") or {}).get("splits"))
+    return pd.Series(classes, dtype=object)
+
+
+def classes_of(dataset: DataSet, splits: Collection[str] | None = None) -> dict[str, str | None]:
+    """The class of each recording: its label, or the one label of its segments; None unknown.
+
+    splits: only of these; by default of all.
+    """
+    found: dict[str, str | None] = {}
+    for video in dataset.videos:
+        if splits is not None and video.split not in splits:
+            continue
+        if found.get(video.recording) is None:
+            shown = {s.label for s in video.segments}
+            found[video.recording] = video.label or (shown.pop() if len(shown) == 1 else None)
+    return found
 
 
 class Findings:

@@ -13,12 +13,13 @@ import param
 from workbench.analysis.clusters import cluster_scores
 from workbench.analysis.mining import false_rates
 from workbench.data.manifest import DataSet
+from workbench.training.findings import classes_of
 from workbench.training.run import Run
 from workbench.views.cluster_plots import REST, Flow, FlowPlot, by_video, count
 from workbench.views.curves import CurvePlot
 from workbench.views.gate import empty
 from workbench.views.loops import Loops, seconds, sheet, whole
-from workbench.views.mining import GRID, classes_of
+from workbench.views.mining import GRID
 from workbench.views.plots import GREY, palette
 from workbench.views.selection import Cursor, Watching
 from workbench.views.ticking import Task, Ticker

@@ -12,6 +12,7 @@ import param
 
 from workbench.analysis.mining import MiningRecall, class_mining_recall
 from workbench.data.manifest import DataSet
+from workbench.training.findings import classes_of, training_labels
 from workbench.training.run import Run
 from workbench.views.cards import Cards, Sheets
 from workbench.views.curves import CurvePlot
@@ -34,26 +35,16 @@ GRID = {
 }  # fmt: skip
 
 
-def classes_of(dataset: DataSet) -> dict[str, str | None]:
-    """The class of each recording: its label, or the one label of its segments; None unknown."""
-    found: dict[str, str | None] = {}
-    for video in dataset.videos:
-        if found.get(video.recording) is None:
-            shown = {s.label for s in video.segments}
-            found[video.recording] = video.label or (shown.pop() if len(shown) == 1 else None)
-    return found
+def judge(pairs: pd.DataFrame, labels: pd.Series) -> MiningRecall | None:
+    """How right the pairs of an epoch are; None where no class is known or no recording is here.
 
-
-def judge(pairs: pd.DataFrame, classes: dict[str, str | None]) -> MiningRecall | None:
-    """How right the pairs of an epoch are; None where no class is known or no recording is here."""
-    names = list(classes)
-    places = pd.Index(names)
-    anchor, positive = (places.get_indexer(pairs[c]) for c in ("anchor", "positive"))
+    labels: see `training_labels`, of which `workbench evaluate --protocol mining` makes the same.
+    """
+    anchor, positive = (labels.index.get_indexer(pairs[c]) for c in ("anchor", "positive"))
     here = (anchor >= 0) & (positive >= 0)
-    if not here.any() or not any(c is not None for c in classes.values()):
+    if not here.any() or labels.isna().all():
         return None
-    labels = np.array([classes[n] for n in names], object)
-    return class_mining_recall(anchor[here], positive[here], labels)
+    return class_mining_recall(anchor[here], positive[here], labels.to_numpy(object))
 
 
 class MiningView(Watching, pn.viewable.Viewer):
@@ -75,6 +66,7 @@ class MiningView(Watching, pn.viewable.Viewer):
         super().__init__(dataset=dataset, cursor=cursor)
         self.run = run
         self.classes = classes_of(dataset)
+        self.labels = training_labels(run, dataset)  # of those that could be mined
         self.recall: MiningRecall | None = None
         self.pairs = pd.DataFrame({"anchor": [], "positive": [], "times": [], "right": []})
         self.known: dict[int, dict[str, float]] = {}  # what was found of each epoch
@@ -113,7 +105,7 @@ class MiningView(Watching, pn.viewable.Viewer):
         new = [e for e in epochs if e not in self.known and e != epochs[-1]]
         if self.run.status().state not in ("running", "pending", "stopping"):
             new = [e for e in epochs if e not in self.known]
-        if self._task is None and new and any(self.classes.values()):
+        if self._task is None and new and self.labels.notna().any():
             self._task = Task(lambda: [(e, self._of(e)) for e in new[:200]])
 
     def _draw(self, found: list[tuple[int, dict[str, float]]]) -> None:
@@ -129,7 +121,7 @@ class MiningView(Watching, pn.viewable.Viewer):
                 self.right.level("chance", found[-1][1]["precision_chance"])
 
     def _of(self, epoch: int) -> dict[str, float]:
-        found = judge(self.run.mined(epoch), self.classes)
+        found = judge(self.run.mined(epoch), self.labels)
         if found is None:
             return dict.fromkeys(("precision", "precision_chance", "median"), float("nan"))
         return {
@@ -142,10 +134,10 @@ class MiningView(Watching, pn.viewable.Viewer):
     def _open(self) -> None:
         """Show an epoch."""
         pairs = self.run.mined(self.epoch)
-        self.recall = judge(pairs, self.classes)
+        self.recall = judge(pairs, self.labels)
         times = pairs.groupby(["anchor", "positive"], sort=False).size().rename("times")
         times = times.reset_index()
-        a, p = (times[c].map(self.classes) for c in ("anchor", "positive"))
+        a, p = (times[c].map(self.labels) for c in ("anchor", "positive"))
         known = a.notna() & p.notna()
         times["right"] = np.where(known, (a == p).astype(int), -1)
         times["anchor_class"], times["positive_class"] = a, p
@@ -203,7 +195,7 @@ class MiningView(Watching, pn.viewable.Viewer):
             judged["times"].to_numpy(),
         )
         self.table.show(counts, labels)
-        self.table.figure.title.text = "Who was mined for whom: click a cell"
+        self.table.figure.title.text = "Mined for whom: click a cell"
         return (
             f" · <b>{r.precision:.1%}</b> right (chance {r.precision_chance:.1%}) · median class "
             f"recall <b>{r.median:.1%}</b> · {r.complete} of {len(names)} classes found whole"

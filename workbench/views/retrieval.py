@@ -75,7 +75,8 @@ class RetrievalView(Watching, pn.viewable.Viewer):
     plays it; choosing a query selects its windows.
 
     others: what gives the embeddings of other runs on the same data set, by name; the cosines of
-    one of them may be added (RGB + flow).
+    one of them may be added (RGB + flow). run: the name of the run, for the command that is told:
+    here a video is the mean of the windows of its embeddings, in the protocol of its own windows.
     """
 
     dataset = param.ClassSelector(class_=DataSet)
@@ -93,9 +94,11 @@ class RetrievalView(Watching, pn.viewable.Viewer):
         selection: Selection,
         cursor: Cursor,
         others: Mapping[str, Callable[[], Embeddings]] | None = None,
+        run: str = "RUN",
     ) -> None:
         super().__init__(dataset=dataset, selection=selection, cursor=cursor)
         self.embeddings = embeddings
+        self.run = run
         self.features = Features.of(embeddings, dataset)
         self.found: Recall | None = None
         self._others = dict(others or {})
@@ -152,6 +155,12 @@ class RetrievalView(Watching, pn.viewable.Viewer):
                 "`label` in its manifest."
             )
         self._body.visible = True
+        partner = f" --with {self._with.value}" * bool(self._with.value)
+        command = f"workbench evaluate {self.run} --protocol retrieval{partner}"
+        self._exact.object = (
+            "From the windows of the map. Figures to report, from windows of every video: "
+            f"<code>{escape(command)}</code>"
+        )
         with pn.io.hold():
             kept = self.k if self.k in ks else 1
             self.param.k.objects = ks
@@ -370,6 +379,7 @@ class RetrievalView(Watching, pn.viewable.Viewer):
         self._note = pmui.Alert(severity="info", visible=False, margin=(4, 8), **wide)
         text = {"margin": (4, 10), "styles": {"font-size": "13px"}}
         self._facts = pn.pane.HTML("", **text, **wide)
+        self._exact = pn.pane.HTML("", **text, **wide)
         self._title, self._count = pn.pane.HTML("", **text, **wide), pn.pane.HTML("", **text)
         self.loops = Loops(self._play, title="a query and its nearest", clip_width=112)
         self.cards = Cards(
@@ -384,7 +394,7 @@ class RetrievalView(Watching, pn.viewable.Viewer):
         )
         self._judged = pn.Column(bars, curve, taken, styles=GRID, **wide)
         self._body = pn.Column(
-            self._facts, self._title, self.loops, self._judged,
+            self._facts, self._exact, self._title, self.loops, self._judged,
             pn.FlexBox(self._count, self._which, self._all, align_items="center"),
             self.cards, **wide,
         )  # fmt: skip

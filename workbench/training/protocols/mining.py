@@ -18,6 +18,7 @@ from workbench.analysis.mining import (
     triplet_false_rates,
 )
 from workbench.data.manifest import DataSet
+from workbench.training.findings import training_labels
 from workbench.training.protocols.base import Outcome, Progress, Protocol
 from workbench.training.run import RunError
 
@@ -86,15 +87,6 @@ class Mining(Protocol):
                 f"{epochs[0]}."
             )
         return there[-1]
-
-
-def training_labels(run: Run, dataset: DataSet) -> pd.Series:
-    """The class of each recording that a run trains on, by its name; None where it has none."""
-    splits = run.config.data.splits
-    videos = [v for v in dataset.videos if splits is None or v.split in splits]
-    names = [v.recording for v in videos]
-    labels = pd.Series([v.label for v in videos], index=names, dtype=object)
-    return labels[~labels.index.duplicated()]
 
 
 def mining_recall(run: Run, epoch: int, labels: pd.Series) -> MiningRecall:

@@ -36,8 +36,9 @@ from workbench.methods.vicc import ViCCConfig
 from workbench.models.tiny3d import Tiny3D
 from workbench.sampling import SameCluster, SameVideo, Sampler, TwoStreams
 from workbench.training.experiment import DataConfig, Experiment, TrainConfig
+from workbench.training.findings import training_labels
 from workbench.training.protocols.clusters import run_prototypes
-from workbench.training.protocols.mining import mining_recall, training_labels
+from workbench.training.protocols.mining import mining_recall
 from workbench.training.run import Run
 from workbench.training.study import Cell, Finding, Scores, Stage, Study, Verdict, agreed
 from workbench.training.video_features import project, video_windows
