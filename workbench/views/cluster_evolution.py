@@ -142,7 +142,7 @@ class ClusterEvolution(Watching, pn.viewable.Viewer):
         with pn.io.hold():
             self._note.param.update(object=note, visible=bool(note))
             self.plot.show(self.flow, self._colors)
-            left = f" ({n - len(shown)} epochs between are left out)" if n > len(shown) else ""
+            left = f" ({len(shown)} of {n} epochs)" if n > len(shown) else ""
             self.plot.figure.title.text = f"Which cluster went where{left}: click one"
             last = len(shown) - 1
             sizes = {b: len(self.flow.members(last, b)) for b in self.flow.edges[last] if b != REST}

@@ -159,7 +159,7 @@ class RetrievalView(Watching, pn.viewable.Viewer):
         command = f"workbench evaluate {self.run} --protocol retrieval{partner}"
         self._exact.object = (
             "From the windows of the map. Figures to report, from windows of every video: "
-            f"<code>{escape(command)}</code>"
+            f'<code style="display: inline-block">{escape(command)}</code>'
         )
         with pn.io.hold():
             kept = self.k if self.k in ks else 1
