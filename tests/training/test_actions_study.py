@@ -129,6 +129,8 @@ def test_rows_are_trained_scored_and_told(workspace, monkeypatch):
     assert "| Diff-2" not in text and "| CPR, Diff | CoCLR, CPR |" in text
     page = write_report(plan, workspace).read_text()
     assert "Maps" in page and "NMI with the classes" in page
+    assert "random weights, Flow, nothing learned" in page
+    assert "random weights, D+F, nothing learned" not in page  # its curve is that of flow
 
 
 def _data(workspace):

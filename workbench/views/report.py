@@ -121,6 +121,10 @@ CURVES = (  # whether of the classifier, what is logged, title
 )
 
 
+NAMES, ACROSS = 20, 230
+"""Names in a column of a legend, and pixels that another column takes."""
+
+
 def _ends(cell: Cell) -> str:
     """The method of the last stage, "" where nothing is trained."""
     return cell.stages[-1].experiment.method.name if cell.stages else ""
@@ -133,18 +137,22 @@ def _stage(cell: Cell, classifier: bool) -> Stage | None:
 
 
 def _curves(cells: list[Cell], workspace: Workspace) -> LayoutDOM:
-    """Every line of the table at its first seed; a click on a name in the legend hides it."""
+    """Every line of the table at its first seed; a click on a name in the legend hides it.
+
+    A run that ends several lines is drawn once.
+    """
     named = {f"{cell.row}, {cell.column}": cell for cell in firsts(cells)}
     plots = []
     for classifier, key, title in CURVES:
         plot = figure(
             width=980, height=460, title=title, x_axis_label="step", tools="pan,reset,save"
         )
-        lines = []
+        lines, drawn = [], set()
         for k, (label, cell) in enumerate(named.items()):
             stage = _stage(cell, classifier)
-            if stage is None:
+            if stage is None or stage.name in drawn:
                 continue
+            drawn.add(stage.name)
             curve = _curve(Run(workspace.runs / stage.name).metrics(), key)
             data = ColumnDataSource({"x": curve.index, "y": curve, "run": [label] * len(curve)})
             style = {"color": Category20_20[k % 20], "line_width": 2}
@@ -155,6 +163,8 @@ def _curves(cells: list[Cell], workspace: Workspace) -> LayoutDOM:
             continue
         plot.add_tools(HoverTool(tooltips=[("", "@run"), ("step", "@x"), (key, "@y{0.000}")]))
         legend = Legend(items=lines, click_policy="hide", label_text_font_size="8pt")
+        legend.ncols = 1 + (len(lines) - 1) // NAMES
+        plot.width += ACROSS * (legend.ncols - 1)
         plot.add_layout(legend, "right")
         plots.append(plot)
     return column(*plots) if plots else Div(text="Nothing was logged.")
