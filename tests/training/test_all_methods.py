@@ -70,11 +70,11 @@ def pairs():
 
 
 FOUR = {
-    "same-phase": {"triplets": 8, "every": 1, "negatives": "uniform", "whiten": 4},
+    "same-phase": {"triplets": 8, "every": 3, "negatives": "uniform", "whiten": 4},
     "time-contrast": {"triplets": 8, "near": 1, "far": 2},
     "same-cluster": {"every": 2, "warmup": 1, "flow": 0},
 }
-"""Settings of samplers for clips of four frames."""
+"""Settings of samplers for clips of four frames. What is mined before a stop serves after it."""
 PAIRS = list(pairs())
 
 
