@@ -15,6 +15,7 @@ QUALITY = {
     "libvpx-vp9": {"deadline": "realtime"},
     "libsvtav1": {"preset": "10", "crf": "15"},
 }
+_written: dict[str, bytes] = {}
 
 
 def draw_barcode(number: int, size: tuple[int, int] = (320, 180)) -> np.ndarray:
@@ -56,8 +57,15 @@ def write_barcode_video(
 ) -> Path:
     """Write frames `first` .. `first + n_frames - 1`; `pts` are seconds (None: k / fps).
 
-    The container follows the suffix; `size` is (width, height). Returns the path.
+    The container follows the suffix; `size` is (width, height). Returns the path. A video is
+    encoded once: many tests begin with the same ones.
     """
+    times = None if pts is None else [float(t) for t in pts]
+    asked = (n_frames, fps, size, codec, times, gop, pix_fmt, first, options, container_options)
+    key = repr((Path(path).suffix, *asked))
+    if key in _written:
+        Path(path).write_bytes(_written[key])
+        return Path(path)
     rate = Fraction(fps).limit_denominator(1001)
     tick = 1 / rate if pts is None else Fraction(1, 30000)
     chosen = {**QUALITY.get(codec, {}), **(options or {})}
@@ -74,4 +82,5 @@ def write_barcode_video(
             frame.time_base = tick
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
+    _written[key] = Path(path).read_bytes()
     return Path(path)
