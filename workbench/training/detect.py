@@ -73,8 +73,9 @@ class Detector:
         overlap: int | None = None,
         device: str | None = None,
     ) -> None:
+        from lightning_fabric import Fabric
+
         from workbench.training.devices import PRECISIONS, choose_device, choose_precision
-        from workbench.training.fabric import Fabric
 
         overlap = default_overlap(shape.length) if overlap is None else overlap
         if not 0 <= overlap < shape.length:

@@ -224,8 +224,9 @@ def embed_run(
     The key is a hash of what the features depend on: videos, weights, clip shape, hop. An encoder
     with features of single frames (`per_frame`) has a row for each of them.
     """
+    from lightning_fabric import Fabric
+
     from workbench.training.devices import PRECISIONS, choose_device, choose_precision
-    from workbench.training.fabric import Fabric
 
     source = dataset.source(run.config.data.clip)
     per_frame = getattr(run.config.encoder, "per_frame", False)

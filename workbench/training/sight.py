@@ -153,8 +153,9 @@ class RunSight:
     def __init__(
         self, run: Run, side: int, rate: float | None = None, device: str | None = None
     ) -> None:
+        from lightning_fabric import Fabric
+
         from workbench.training.devices import PRECISIONS, choose_device, choose_precision
-        from workbench.training.fabric import Fabric
 
         self.shape: ClipShape = run.config.data.clip
         if self.shape.stream == "flow":

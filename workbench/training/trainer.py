@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from workbench.analysis.embeddings import Embeddings
@@ -22,7 +23,6 @@ from workbench.methods import Method
 from workbench.sampling import Sampler
 from workbench.training.devices import PRECISIONS, choose_device, choose_precision
 from workbench.training.embed import embed, embed_middles
-from workbench.training.fabric import Fabric
 from workbench.training.loader import Loaded, Loader
 from workbench.training.optim import build_optimizer, learning_rate, spare_vectors
 

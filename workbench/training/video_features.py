@@ -224,8 +224,9 @@ def on_device(encoder: Callable[[Tensor], Tensor]) -> tuple[Callable[[Tensor], T
 
 
 def _fabric(module):
+    from lightning_fabric import Fabric
+
     from workbench.training.devices import PRECISIONS, choose_device, choose_precision
-    from workbench.training.fabric import Fabric
 
     device = choose_device()
     precision = PRECISIONS[choose_precision("auto", device)]
