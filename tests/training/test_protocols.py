@@ -241,6 +241,14 @@ def test_prototypes_are_judged_against_classes(data, grouped, plain):
     assert found.tables["usage"]["videos"].sum() == TEST
     assert found.tables["usage"]["windows"].sum() == 8 * (TEST - 1) + 1
     assert list(found.tables["videos"]["recording"]) == [f"v{k}" for k in range(8, 14)]
+    near = found.tables["exemplars"]
+    assert near["score"].between(-1, 1).all() and set(near["recording"]) <= set(
+        found.tables["videos"]["recording"]
+    )
+    for _, of in near.groupby("prototype"):
+        assert of["recording"].is_unique and of["score"].is_monotonic_decreasing
+        assert of["rank"].tolist() == list(range(1, len(of) + 1))
+    assert "Exemplars" in write_judgement(found).read_text()
     by = Clusters(by="kmeans").evaluate(plain, data)
     assert by.tables["classes"]["cluster"].tolist() == [0, 1] and by.score("NMI") >= 0
     assert Clusters(by="finch", k=2).evaluate(plain, data).score("accuracy") >= 0.5

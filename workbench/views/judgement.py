@@ -110,6 +110,8 @@ def clusters_figure(found: Judgement) -> list[LayoutDOM]:
     plot.vbar(x=[str(p) for p in use["prototype"]], top=use["videos"], width=0.8, color=BLUE)
     plot.xaxis.major_label_orientation = 1.2
     plot.y_range.start = 0
+    if "exemplars" in found.tables:
+        parts.append(Div(text=_exemplars(found.tables["exemplars"])))
     moves = found.tables["transitions"].head(2000)
     square = moves.pivot_table("share", "source", "target", fill_value=0.0)
     square.columns, square.index = square.columns.astype(str), square.index.astype(str)
@@ -117,6 +119,20 @@ def clusters_figure(found: Judgement) -> list[LayoutDOM]:
         note = "What comes after each prototype (rows), from window to window"
         return [*parts, plot, matrix(square, note, "next", "prototype", whole=False)]
     return [*parts, plot]
+
+
+def _exemplars(table: pd.DataFrame) -> str:
+    """Which videos a prototype stands for, in words: names, first frames, cosines."""
+    lines = "".join(
+        f"<p>Prototype {prototype}: "
+        + ", ".join(
+            f"{escape(str(e.recording))} from frame {e.start} ({e.score:.2f})"
+            for e in of.itertuples()
+        )
+        + "</p>"
+        for prototype, of in table.groupby("prototype")
+    )
+    return f"<h3>Exemplars: the videos nearest to each prototype</h3>{lines}"
 
 
 def mining_figure(found: Judgement) -> list[LayoutDOM]:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from workbench.analysis.clusters import cluster_scores, finch, finch_into, kmeans
 from workbench.analysis.mining import false_rates
-from workbench.analysis.prototypes import class_table, graph, transitions, usage
+from workbench.analysis.prototypes import class_table, exemplars, graph, transitions, usage
 from workbench.data.manifest import DataSet
 from workbench.training.protocols.base import OnVideos, Outcome, Progress, labels_of, names_of
 from workbench.training.run import RunError
@@ -20,6 +20,8 @@ from workbench.training.video_features import Windows, project, video_windows
 if TYPE_CHECKING:
     from workbench.training.run import Run
 
+NEAREST = 5
+"""Videos that are named for each prototype."""
 SHUFFLES = 5
 """Times that the clusters are dealt out anew for the chance level."""
 
@@ -36,7 +38,7 @@ class Clusters(OnVideos):
     """Clusters; default: FINCH's finest partition, of k-means as many as classes."""
 
     def find(self, run: Run, dataset: DataSet, partner: Run | None, progress: Progress) -> Outcome:
-        """Accuracy, NMI, ARI, entropy, purity and false rates of the videos; usage and order."""
+        """Accuracy, NMI, ARI, entropy, purity, false rates; usage, exemplars and order."""
         split = self.split_judged(dataset)
         prototypes = run_prototypes(run) if self.by == "prototypes" else None
         windows = video_windows(run, dataset, split, self.clips, progress)
@@ -54,6 +56,7 @@ class Clusters(OnVideos):
                 "windows": usage(scores).counts,
             })  # fmt: skip
             tables["transitions"] = graph(self._moves(windows, scores))
+            tables["exemplars"] = self._exemplars(dataset, windows, scores)
             notes.append(
                 f"{used.used} of {len(prototypes)} prototypes used, as if {used.effective:.1f} "
                 "were used alike"
@@ -70,6 +73,17 @@ class Clusters(OnVideos):
         if self.by == "kmeans":
             return kmeans(z, self.k or classes)
         return finch_into(z, self.k) if self.k else finch(z)[0]
+
+    @staticmethod
+    def _exemplars(dataset: DataSet, windows: Windows, scores: np.ndarray) -> pd.DataFrame:
+        """The windows nearest to each prototype, one of a video: first frames and cosines."""
+        found = exemplars(scores, NEAREST, windows.video)
+        prototype, rank = np.nonzero(found >= 0)
+        row = found[prototype, rank]
+        return names_of(dataset, windows.video[row].tolist()).assign(
+            prototype=prototype, rank=rank + 1, start=windows.start[row],
+            score=scores[row, prototype],
+        )  # fmt: skip
 
     @staticmethod
     def _moves(windows: Windows, scores: np.ndarray) -> np.ndarray:
