@@ -76,14 +76,15 @@ def test_all_pages_are_in_sight_and_can_be_reached_by_keys(explorer, width):
         inside = all(b["x"] > 0 and b["x"] + b["width"] <= width and b["y"] < 200 for b in boxes)
         return inside and len({(round(b["x"]), round(b["y"])) for b in boxes}) == 12
 
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 90
     while not in_sight():  # on a narrow screen a drawer closes once the page is whole
         assert time.monotonic() < deadline, "some pages are out of sight"
         page.wait_for_timeout(300)
-    tabs.nth(0).focus()
-    page.keyboard.press("ArrowRight")
+    while page.get_by_role("tab", name="Map").get_attribute("aria-selected") != "true":
+        assert time.monotonic() < deadline, "the arrow does not lead to the next page"
+        tabs.nth(0).press("ArrowRight")  # lost where the tabs are drawn anew just then
+        page.wait_for_timeout(1000)
     page.get_by_text("Tap a dot for its moment").wait_for()
-    assert page.get_by_role("tab", name="Map").get_attribute("aria-selected") == "true"
     shot(page, f"pages-{width}")
 
 
@@ -173,5 +174,5 @@ def test_who_was_mined_for_whom(explorer):
     page.wait_for_selector(".clip.wrong[data-id=take03]")
     page.locator(".grid[aria-label=anchors] .card[data-id=take05]").click()
     page.wait_for_selector(".clip.query[data-id=take05]")
-    click(page, "Who was mined for whom", 0.83, 0.16)  # jumps for which a swing was mined
+    click(page, "Mined for whom", 0.83, 0.16)  # jumps for which a swing was mined
     page.get_by_text("2 anchors of class jump").wait_for()
