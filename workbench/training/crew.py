@@ -26,7 +26,7 @@ LOOK = 0.2
 """Seconds between looks at how the runs are doing."""
 MOST = 4
 """Runs at once where there are more cores: each holds its pictures in memory."""
-RESULTS = {"DivergenceError": DivergenceError, "WeightsError": WeightsError}
+RESULTS = (DivergenceError, WeightsError)
 """What may go wrong with a run and still be a result; anything else ends the study."""
 
 
@@ -106,14 +106,15 @@ class Crew:
             if not run.status().busy:
                 threads = max(1, (os.cpu_count() or 1) // self.workers)
                 run = launch(self.stages[name].experiment, run.folder, threads)
-        except tuple(RESULTS.values()) as error:
+        except RESULTS as error:
             self.failed[name] = error
         else:
             self.running[name] = run
 
     def _error(self, name: str, state: str, text: str | None) -> Exception:
         kind, _, words = (text or "").partition(": ")
-        if kind in RESULTS:
-            return RESULTS[kind](words)
+        for result in RESULTS:
+            if kind == result.__name__:
+                return result(words)
         where = self.workspace.runs / name / "log.txt"
         return RuntimeError(f"run {name} is {state}{f': {text}' if text else ''}; see {where}")

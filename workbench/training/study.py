@@ -18,13 +18,11 @@ import numpy as np
 import pandas as pd
 
 from workbench.data.manifest import DataSet
-from workbench.models.foreign import WeightsError
 from workbench.training.atomic import replacing
-from workbench.training.crew import Crew
+from workbench.training.crew import RESULTS, Crew
 from workbench.training.experiment import Experiment
 from workbench.training.run import Run
 from workbench.training.train import train
-from workbench.training.trainer import DivergenceError
 from workbench.workspace import Workspace
 
 Scores = dict[str, float]
@@ -134,7 +132,7 @@ def conduct(study: Study, workspace: Workspace, workers: int = 1) -> Iterator[Pr
                         message = f"{what}: {stage.name}, {words}"
                         yield Progress(first + done, total, message, pace * (total - first - done))
                 found = study.score(cell, workspace)
-            except (DivergenceError, WeightsError) as error:
+            except RESULTS as error:
                 failed = str(error).partition("\n")[0]
             about = {"row": cell.row, "column": cell.column, "seed": cell.seed, "failed": failed}
             lines.append(about | found)
@@ -168,7 +166,7 @@ class _Alone:
             for report in train(stage.experiment, self.workspace.runs / name):
                 self.steps[name] = report.clock.step
                 yield f"loss {report.loss:.3f}"
-        except (DivergenceError, WeightsError) as error:
+        except RESULTS as error:
             self.failed[name], self.steps[name] = error, stage.steps
             raise
 
